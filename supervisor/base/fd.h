@@ -1,0 +1,31 @@
+#pragma once
+
+/*
+ * Descriptors: closing, whole reads and writes, passing over a Unix socket.
+ *
+ * Every descriptor made here is O_CLOEXEC. Errors are negative errno.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Close and return -1; a negative @fd is left alone; errno is preserved. */
+int fd_close(int fd);
+void fd_closep(int *fd); /* for _cleanup_ */
+
+/* Write all of it, or the error; EINTR is retried. */
+int fd_write_all(int fd, const void *data, size_t size);
+
+/* Read up to @size bytes until the end of file; the count, or the error. */
+ssize_t fd_read_full(int fd, void *data, size_t size);
+
+/* A sealed memfd that holds @data: a text to hand to a runner. */
+int fd_from_bytes(const char *name, const void *data, size_t size,
+		  int *ret_fd);
+
+int fd_set_nonblocking(int fd);
+int fd_set_cloexec(int fd, int on);
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t clock_ns(void);

@@ -1,0 +1,186 @@
+/*
+ * Step 0, in every process: log lines.
+ *
+ * A line is put together in one buffer and written with one write(), so that
+ * lines of several processes on one pipe do not mix. Under systemd the
+ * `<N>` prefix is what the journal reads as the priority.
+ */
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINE_BYTES  2048
+#define QUOTE_BYTES 200
+
+static const char *process_name = "thox";
+static enum log_level max_level = LOG_LEVEL_INFO;
+
+static const struct {
+	const char *name;
+	char syslog;
+} levels[] = {
+	[LOG_LEVEL_FATAL] = { "fatal", '2' },
+	[LOG_LEVEL_WARN] = { "warning", '4' },
+	[LOG_LEVEL_INFO] = { "info", '6' },
+	[LOG_LEVEL_DEBUG] = { "debug", '7' },
+};
+
+void log_init(const char *process, enum log_level level)
+{
+	process_name = process;
+	max_level = level;
+}
+
+void log_set_level(enum log_level level)
+{
+	max_level = level;
+}
+
+static size_t clamp(int n, size_t room)
+{
+	if (n < 0)
+		return 0;
+	return (size_t)n < room ? (size_t)n : room - 1;
+}
+
+static void line(enum log_level level, int err, const char *format, va_list ap)
+{
+	char buf[LINE_BYTES];
+	int saved_errno = errno;
+	size_t n = 0;
+
+	if (level > max_level)
+		return;
+
+	if (getenv("JOURNAL_STREAM"))
+		n += clamp(snprintf(buf, sizeof(buf), "<%c>",
+				    levels[level].syslog),
+			   sizeof(buf));
+	n += clamp(snprintf(buf + n, sizeof(buf) - n, "%s[%d]: %s: ",
+			    process_name, (int)getpid(), levels[level].name),
+		   sizeof(buf) - n);
+	n += clamp(vsnprintf(buf + n, sizeof(buf) - n, format, ap),
+		   sizeof(buf) - n);
+	if (err)
+		n += clamp(snprintf(buf + n, sizeof(buf) - n, ": %s",
+				    strerror(err)),
+			   sizeof(buf) - n);
+	buf[n++] = '\n';
+	(void)!write(STDERR_FILENO, buf, n);
+	errno = saved_errno;
+}
+
+void log_debug(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	line(LOG_LEVEL_DEBUG, 0, format, ap);
+	va_end(ap);
+}
+
+void log_info(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	line(LOG_LEVEL_INFO, 0, format, ap);
+	va_end(ap);
+}
+
+void log_warn(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	line(LOG_LEVEL_WARN, errno, format, ap);
+	va_end(ap);
+}
+
+void log_warnx(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	line(LOG_LEVEL_WARN, 0, format, ap);
+	va_end(ap);
+}
+
+_Noreturn void log_fatal(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	line(LOG_LEVEL_FATAL, errno, format, ap);
+	va_end(ap);
+	exit(1);
+}
+
+_Noreturn void log_fatalx(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	line(LOG_LEVEL_FATAL, 0, format, ap);
+	va_end(ap);
+	exit(1);
+}
+
+/* How many bytes of valid UTF-8 start at @p: 0 when it is none. */
+static size_t utf8_length(const unsigned char *p)
+{
+	size_t n;
+
+	if (p[0] < 0x80)
+		return p[0] >= 0x20 && p[0] != 0x7f;
+	if (p[0] >= 0xc2 && p[0] <= 0xdf)
+		n = 2;
+	else if (p[0] >= 0xe0 && p[0] <= 0xef)
+		n = 3;
+	else if (p[0] >= 0xf0 && p[0] <= 0xf4)
+		n = 4;
+	else
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	/* C1 controls are controls, too */
+	if (n == 2 && p[0] == 0xc2 && p[1] < 0xa0)
+		return 0;
+	return n;
+}
+
+const char *log_quote(const char *text)
+{
+	static char buffers[4][QUOTE_BYTES * 4 + 8];
+	static unsigned turn;
+	char *buf = buffers[turn++ % 4];
+	const unsigned char *p = (const unsigned char *)text;
+	size_t n = 0;
+
+	buf[n++] = '\'';
+	while (*p) {
+		size_t length = utf8_length(p);
+
+		if (p - (const unsigned char *)text >= QUOTE_BYTES) {
+			n += (size_t)sprintf(buf + n, "…");
+			break;
+		}
+		if (length == 0) {
+			n += (size_t)sprintf(buf + n, "\\x%02x", *p++);
+			continue;
+		}
+		memcpy(buf + n, p, length);
+		n += length;
+		p += length;
+	}
+	buf[n++] = '\'';
+	buf[n] = '\0';
+	return buf;
+}
