@@ -38,11 +38,11 @@
 struct store;
 struct store_draft;
 
-#define STORE_KEEP_DEFAULT       16U
+#define STORE_KEEP_DEFAULT	 16U
 #define STORE_FILE_BYTES_DEFAULT (16ULL << 20)
-#define STORE_SHA256_HEX         64
-#define STORE_COMMAND_BYTES      32
-#define STORE_REASON_BYTES       256
+#define STORE_SHA256_HEX	 64
+#define STORE_COMMAND_BYTES	 32
+#define STORE_REASON_BYTES	 256
 
 enum store_flags {
 	STORE_RELAXED = 1 << 0,	 /* no syncs */
@@ -52,10 +52,10 @@ enum store_flags {
 
 struct store_options {
 	unsigned flags;
-	unsigned keep;		  /* versions kept of each name; 0: default */
-	uint64_t file_limit_bytes;  /* 0: default */
-	uint64_t quota_bytes;	  /* of all versions and drafts; 0: none */
-	const char *builtin_path; /* the layer below, read-only; NULL: none */
+	unsigned keep;		   /* versions kept of each name; 0: default */
+	uint64_t file_limit_bytes; /* 0: default */
+	uint64_t quota_bytes;	   /* of all versions and drafts; 0: none */
+	const char *builtin_path;  /* the layer below, read-only; NULL: none */
 };
 
 /* Who wrote a version: what FUSE or the system said, not the writer. */
@@ -83,7 +83,7 @@ struct store_entry {
 	struct store_writer writer;
 	char reason[STORE_REASON_BYTES]; /* of a rejected one */
 	bool builtin;			 /* from the layer below */
-	bool symlink; /* `reason` holds the target's name */
+	bool symlink;			 /* `reason` holds the target's name */
 };
 
 /* life: @path is the root; -EWOULDBLOCK never: locks are held briefly only */

@@ -20,8 +20,8 @@
 struct verifier;
 
 struct verdict {
-	int result;	   /* 0, or -EINVAL with a reason */
-	char reason[256];  /* `hello:3: unexpected symbol near '}'` */
+	int result;	  /* 0, or -EINVAL with a reason */
+	char reason[256]; /* `hello:3: unexpected symbol near '}'` */
 	char runtime[NAME_MAX_BYTES + 1]; /* named by the first line, or "" */
 };
 

@@ -65,8 +65,7 @@ ssize_t fd_read_full(int fd, void *data, size_t size)
 	return (ssize_t)done;
 }
 
-int fd_from_bytes(const char *name, const void *data, size_t size,
-		  int *ret_fd)
+int fd_from_bytes(const char *name, const void *data, size_t size, int *ret_fd)
 {
 	_cleanup_(fd_closep) int fd = -1;
 	int r;

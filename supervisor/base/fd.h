@@ -21,8 +21,7 @@ int fd_write_all(int fd, const void *data, size_t size);
 ssize_t fd_read_full(int fd, void *data, size_t size);
 
 /* A sealed memfd that holds @data: a text to hand to a runner. */
-int fd_from_bytes(const char *name, const void *data, size_t size,
-		  int *ret_fd);
+int fd_from_bytes(const char *name, const void *data, size_t size, int *ret_fd);
 
 int fd_set_nonblocking(int fd);
 int fd_set_cloexec(int fd, int on);

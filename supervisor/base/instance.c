@@ -164,8 +164,8 @@ int instance_socket_path(const char *dir, const char *name, char *ret_path,
 	fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	n = snprintf(ret_path, INSTANCE_SOCKET_BYTES, "/proc/self/fd/%d/%s",
-		     fd, name);
+	n = snprintf(ret_path, INSTANCE_SOCKET_BYTES, "/proc/self/fd/%d/%s", fd,
+		     name);
 	if (n < 0 || n >= INSTANCE_SOCKET_BYTES) {
 		fd_close(fd);
 		return -ENAMETOOLONG;

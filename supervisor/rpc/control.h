@@ -1,0 +1,155 @@
+#pragma once
+
+/*
+ * The messages of the control links: between a client and thoxd, between
+ * thoxd and a zygote, between thoxd and a runner.
+ *
+ * Each is a MessagePack array whose first item is the kind. A field written
+ * `name?` may be left out at the end of its array. Maps carry optional
+ * fields: a key that is not known is ignored, so that both sides may learn
+ * new ones; a value of the wrong type is an error. Unknown kinds are refused
+ * (the link is closed), since these links join parts of one release; hello
+ * carries the version and is sent first by both sides of a client's link.
+ *
+ * Times are in the unit that their name ends with. Names of programs are
+ * name_parse() references. Who may send what is in the comment; whatever a
+ * runner or a zygote sends is hostile until checked.
+ */
+
+#define CONTROL_VERSION 1
+
+/* Sizes that a peer can reach. */
+#define CONTROL_ARGS_MAX      1024U
+#define CONTROL_ENV_MAX	      1024U
+#define CONTROL_MESSAGE_BYTES (4U << 20) /* args and env together */
+#define CONTROL_RUNNER_BYTES  (1U << 20) /* one message from a runner */
+#define CONTROL_EVAL_BYTES    (1U << 20)
+
+enum control_kind {
+	/* [0, version, software] both directions, first */
+	CONTROL_HELLO = 0,
+
+	/* --- client to thoxd --- */
+
+	/*
+	 * [16, {…}] + stdin, stdout, stderr, text?: start a program; one run
+	 * for a connection. Keys:
+	 *   name          reference as typed (`hello`, `cc#worm@3`); with
+	 *                 `text`: the name to show, checked for nothing
+	 *   text          true: a fourth descriptor holds the text
+	 *   runtime       name; default: `#`, the text's first line, `native`
+	 *   args          array of str
+	 *   env           map of str to str: the whole environment it gets
+	 *   memory_bytes, cpu_ms, wall_ms     limits; default: the instance's
+	 *   demand_stdin  true: stdin is a demand socket (below)
+	 *   interactive   true: a prompt; CONTROL_EVAL brings the texts
+	 *   expression    true: a text that is an expression prints its values
+	 *   rows, columns of the terminal, when stdout is one
+	 */
+	CONTROL_RUN = 16,
+	/* [17, signal, rows?, columns?]: to this connection's run; signal is
+	 * "interrupt", "terminate", "kill", "pause", "resume" or "resize" */
+	CONTROL_SIGNAL = 17,
+	/* [18, id, verb, {…}] + descriptors: a command, see request.c */
+	CONTROL_REQUEST = 18,
+	/* [19, text]: to an interactive run; answered by CONTROL_EVALUATED */
+	CONTROL_EVAL = 19,
+
+	/* --- thoxd to client --- */
+
+	/* [24, pid, name, version, runtime]: the run has begun */
+	CONTROL_STARTED = 24,
+	/*
+	 * [25, {…}]: the run has ended; the last message. Keys:
+	 *   code | signal     from the wait status
+	 *   reason            "exit", "error" (uncaught Lua error), "signal",
+	 *                     "interrupted", "terminated", "killed",
+	 *                     "memory-limit", "cpu-limit", "wall-limit",
+	 *                     "sandbox"
+	 *   detail            a sentence for a person: the limit with its
+	 *                     value, the system call's name
+	 *   pid, name, version, runtime
+	 *   user_us, system_us, wall_us, memory_bytes (peak resident)
+	 */
+	CONTROL_RESULT = 25,
+	/* [26, id, status, value]: value is the message unless status is OK */
+	CONTROL_REPLY = 26,
+	/* [27, status, message, hint?]: the run could not begin; the last
+	 * message. NOT_FOUND: no such program (hint: a near name); DENIED;
+	 * INVALID; TOO_LARGE; ERROR */
+	CONTROL_REFUSED = 27,
+	/* [28, ok]: the interactive text was run, its output is written */
+	CONTROL_EVALUATED = 28,
+	/* [29, text]: a line for the user's standard error, such as that the
+	 * newest text of the program was refused and which version runs */
+	CONTROL_NOTICE = 29,
+
+	/* --- thoxd to runner --- */
+
+	/*
+	 * [32, {…}] + stdin, stdout, stderr, text: run it. Keys: name, version,
+	 * args, env, memory_bytes, cpu_ms, demand_stdin, interactive,
+	 * expression, rows, columns.
+	 */
+	CONTROL_START = 32,
+	/* [33, signal, rows?, columns?]: "interrupt", "terminate", "resize" */
+	CONTROL_EVENT = 33,
+	/* [34, id, status, name | message] + text when OK: a library */
+	CONTROL_LIBRARY = 34,
+	/* [35, text] */
+	CONTROL_EVALUATE = 35,
+
+	/* --- runner to thoxd --- */
+
+	/* [40, what, detail]: why it is about to end: what is "trap" (detail:
+	 * the system call's number), "memory" (the limit in bytes), "error"
+	 * (nil), "interrupted" (nil), "terminated" (nil), "crash" (nil).
+	 * Believed for messages only: the wait status decides. */
+	CONTROL_REPORT = 40,
+	/* [41, id, name]: `require` asks for a library */
+	CONTROL_WANT_LIBRARY = 41,
+	/* [42, ok] */
+	CONTROL_EVALUATE_DONE = 42,
+	/* [43]: confined and rehearsed: may be handed a start */
+	CONTROL_READY = 43,
+
+	/* --- thoxd to zygote --- */
+
+	/*
+	 * [48, {…}] + text?: the first message. Keys: runtime (name), version,
+	 * uid (0: keep), memory_bytes (for loading the runtime). The
+	 * descriptor holds the runtime's text; `native` has none.
+	 */
+	CONTROL_SETUP = 48,
+	/* [49, token] + control link end: make a runner */
+	CONTROL_FORK = 49,
+	/* [50]: the uid and gid maps are written */
+	CONTROL_MAPPED = 50,
+
+	/* --- zygote to thoxd --- */
+
+	/* [56]: the user namespace is there and wants its maps */
+	CONTROL_MAP = 56,
+	/* [57, {…}]: ready to fork. Keys: lua (version text), landlock_abi,
+	 * mdwe (bool), layers (array of str) */
+	CONTROL_ZYGOTE_READY = 57,
+	/* [58, token, pid] + pidfd */
+	CONTROL_FORKED = 58,
+	/* [59, token, errno]: no runner for that token */
+	CONTROL_FORK_FAILED = 59,
+	/* [60, what, message]: cannot serve: what is "layer" (message names
+	 * the sandbox layer and the error) or "runtime" (its text failed);
+	 * the last message */
+	CONTROL_ZYGOTE_FAILED = 60,
+};
+
+/*
+ * A demand socket: what a runner gets for stdin when the user's stdin is a
+ * terminal. SOCK_SEQPACKET; the runner sends one byte `r` and then receives
+ * one record: `d` and the bytes of a line, or `e` alone at end of file. So
+ * the terminal is read only while the program waits for it, and by
+ * thox-exec, which obeys job control.
+ */
+#define DEMAND_READ 'r'
+#define DEMAND_DATA 'd'
+#define DEMAND_END  'e'

@@ -1,0 +1,49 @@
+#pragma once
+
+/*
+ * The messages between thoxd and its keeper, framed as on every link.
+ *
+ * The keeper knows nothing of programs: it starts executables by role,
+ * reaps every process of the instance, and keeps descriptors by name for a
+ * thoxd that is not there yet. thoxd's descriptors: 3 this link, 4 the
+ * listening control socket.
+ */
+
+#define KEEPER_LINK_FD	  3
+#define KEEPER_CONTROL_FD 4
+#define KEEPER_ARGS_MAX	  32U
+#define KEEPER_KEPT_MAX	  4096U /* descriptors under a name */
+#define KEEPER_NAME_BYTES 128
+
+enum keeper_kind {
+	/* --- thoxd to keeper --- */
+
+	/* [64, token, role, [argument…], [number…], {name: value}] + fds:
+	 * start the role's executable with these arguments after its name,
+	 * each descriptor at its number, and these additions to the
+	 * environment. Roles: "zygote", "thoxfs", "fusermount3". */
+	KEEPER_SPAWN = 64,
+	/* [65, name] + fd: keep it until it is dropped; replaces */
+	KEEPER_KEEP = 65,
+	/* [66, name] */
+	KEEPER_DROP = 66,
+	/* [67, bytes]: thoxd's state, given back to the next one */
+	KEEPER_STATE = 67,
+	/* [68]: end everything, thoxd last, then leave */
+	KEEPER_SHUTDOWN = 68,
+
+	/* --- keeper to thoxd --- */
+
+	/* [72, token, pid] + pidfd */
+	KEEPER_SPAWNED = 72,
+	/* [73, token, errno] */
+	KEEPER_SPAWN_FAILED = 73,
+	/* [74, pid, wait status, user_us, system_us, memory_bytes]: reaped;
+	 * exits come in the order of reaping, so the oldest process known
+	 * under this PID is meant */
+	KEEPER_EXITED = 74,
+	/* [75, name] + fd: one for each kept descriptor, before begin */
+	KEEPER_KEPT = 75,
+	/* [76, state, restarts]: go; restarts counts thoxd's earlier lives */
+	KEEPER_BEGIN = 76,
+};

@@ -1,0 +1,415 @@
+/*
+ * Step 0, on both sides of every link: records, fragments, descriptors.
+ *
+ * One record buffer per thread serves all links: a message that fits in one
+ * record is handed out in place and copied by nobody. Only a message in
+ * fragments gets memory of its own, once its stated length passed the limit.
+ */
+
+#include "rpc/link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/util.h"
+
+enum record {
+	RECORD_WHOLE,
+	RECORD_MORE,
+	RECORD_LAST,
+};
+
+#define FIRST_HEAD_BYTES 5U /* kind, total length */
+#define PAYLOAD_BYTES	 (LINK_RECORD_BYTES - FIRST_HEAD_BYTES)
+
+struct link_out {
+	struct link_out *next;
+	size_t size;
+	unsigned n_fds;
+	int fds[LINK_FDS_MAX];
+	uint8_t data[];
+};
+
+union control {
+	struct cmsghdr align;
+	char bytes[CMSG_SPACE(sizeof(int) * LINK_FDS_MAX)];
+};
+
+static _Thread_local uint8_t record[LINK_RECORD_BYTES + 1];
+
+static void close_all(int *fds, unsigned *n_fds)
+{
+	for (unsigned i = 0; i < *n_fds; i++)
+		fd_close(fds[i]);
+	*n_fds = 0;
+}
+
+void link_init(struct link *l, int fd)
+{
+	*l = (struct link){
+		.fd = fd,
+		.limit_bytes = LINK_MESSAGE_BYTES,
+		.queue_limit_bytes = LINK_QUEUE_BYTES,
+	};
+	l->queue_last = &l->queue_first;
+}
+
+static void forget_partial(struct link *l)
+{
+	free(l->partial);
+	l->partial = NULL;
+	l->partial_total = l->partial_used = 0;
+	close_all(l->fds, &l->n_fds);
+}
+
+static void queue_pop(struct link *l)
+{
+	struct link_out *out = l->queue_first;
+
+	l->queue_first = out->next;
+	if (!l->queue_first)
+		l->queue_last = &l->queue_first;
+	l->queued_bytes -= out->size;
+	close_all(out->fds, &out->n_fds);
+	free(out);
+}
+
+void link_deinit(struct link *l)
+{
+	forget_partial(l);
+	while (l->queue_first)
+		queue_pop(l);
+	l->fd = fd_close(l->fd);
+}
+
+/* --- receiving -------------------------------------------------------------
+ */
+
+/* Take over what came in @msg: too many descriptors lose their surplus in the
+ * kernel (MSG_CTRUNC), and the rest is closed here with the message. */
+static void take_fds(struct msghdr *msg, int *fds, unsigned *ret_n)
+{
+	unsigned n = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c;
+	     c = CMSG_NXTHDR(msg, c)) {
+		size_t count;
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < count; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+			if (n < LINK_FDS_MAX)
+				fds[n++] = fd;
+			else
+				fd_close(fd);
+		}
+	}
+	*ret_n = n;
+}
+
+/* One record into the thread's buffer: its size, 0 for none there. */
+static ssize_t receive_record(struct link *l, bool wait, int *fds,
+			      unsigned *ret_n_fds)
+{
+	union control control;
+	struct iovec iov = { record, sizeof(record) };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	int flags = MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT);
+	ssize_t n;
+
+	n = recvmsg(l->fd, &msg, flags);
+	if (n < 0) {
+		if (errno == EAGAIN || errno == EINTR)
+			return 0;
+		return -errno;
+	}
+	take_fds(&msg, fds, ret_n_fds);
+	if (n == 0) {
+		close_all(fds, ret_n_fds);
+		return -ECONNRESET;
+	}
+	if (n > (ssize_t)LINK_RECORD_BYTES ||
+	    (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+		close_all(fds, ret_n_fds);
+		return -EPROTO;
+	}
+	return n;
+}
+
+static void move_fds(int *to, unsigned *n_to, int *from, unsigned *n_from)
+{
+	memcpy(to, from, *n_from * sizeof(*from));
+	*n_to = *n_from;
+	*n_from = 0;
+}
+
+static int first_fragment(struct link *l, const uint8_t *p, size_t size)
+{
+	uint32_t total;
+
+	if (size <= FIRST_HEAD_BYTES)
+		return -EPROTO;
+	total = (uint32_t)p[1] << 24 | (uint32_t)p[2] << 16 |
+		(uint32_t)p[3] << 8 | p[4];
+	if (total > l->limit_bytes)
+		return -EMSGSIZE;
+	if (total <= size - FIRST_HEAD_BYTES)
+		return -EPROTO; /* then it is whole, not a fragment */
+	l->partial = malloc(total);
+	if (!l->partial)
+		return -ENOMEM;
+	l->partial_total = total;
+	l->partial_used = (uint32_t)(size - FIRST_HEAD_BYTES);
+	memcpy(l->partial, p + FIRST_HEAD_BYTES, l->partial_used);
+	return 0;
+}
+
+static int next_fragment(struct link *l, const uint8_t *p, size_t size)
+{
+	bool last = p[0] == RECORD_LAST;
+	size_t n = size - 1;
+
+	if (n == 0 || n > l->partial_total - l->partial_used)
+		return -EPROTO;
+	memcpy(l->partial + l->partial_used, p + 1, n);
+	l->partial_used += (uint32_t)n;
+	if (last != (l->partial_used == l->partial_total))
+		return -EPROTO;
+	return last;
+}
+
+/* 1: a message is whole; 0: more to come. */
+static int accept_record(struct link *l, size_t size, int *fds, unsigned *n_fds,
+			 struct link_message *m)
+{
+	int r;
+
+	if (record[0] == RECORD_WHOLE) {
+		if (l->partial || size < 2)
+			return -EPROTO;
+		m->data = record + 1;
+		m->size = size - 1;
+		move_fds(m->fds, &m->n_fds, fds, n_fds);
+		return 1;
+	}
+	if (record[0] > RECORD_LAST)
+		return -EPROTO;
+	if (!l->partial) {
+		if (record[0] == RECORD_LAST)
+			return -EPROTO;
+		r = first_fragment(l, record, size);
+		if (r == 0)
+			move_fds(l->fds, &l->n_fds, fds, n_fds);
+		return r;
+	}
+	if (*n_fds > 0)
+		return -EPROTO;
+	r = next_fragment(l, record, size);
+	if (r <= 0)
+		return r;
+	m->owned = l->partial;
+	m->data = l->partial;
+	m->size = l->partial_total;
+	l->partial = NULL;
+	move_fds(m->fds, &m->n_fds, l->fds, &l->n_fds);
+	return 1;
+}
+
+int link_receive(struct link *l, bool wait, struct link_message *ret_message)
+{
+	int fds[LINK_FDS_MAX];
+	unsigned n_fds = 0;
+	ssize_t n;
+	int r;
+
+	*ret_message = (struct link_message){ 0 };
+	do {
+		n = receive_record(l, wait, fds, &n_fds);
+		if (n <= 0)
+			return (int)n;
+		r = accept_record(l, (size_t)n, fds, &n_fds, ret_message);
+		if (r < 0) {
+			close_all(fds, &n_fds);
+			forget_partial(l);
+		}
+	} while (r == 0 && wait);
+	return r;
+}
+
+void link_message_deinit(struct link_message *m)
+{
+	close_all(m->fds, &m->n_fds);
+	free(m->owned);
+	m->owned = NULL;
+}
+
+int link_message_take_fd(struct link_message *m, unsigned i)
+{
+	return i < m->n_fds ? steal_fd(&m->fds[i]) : -1;
+}
+
+/* --- sending ---------------------------------------------------------------
+ */
+
+static int send_record(int fd, const uint8_t *head, size_t head_size,
+		       const void *data, size_t size, const int *fds,
+		       unsigned n_fds)
+{
+	union control control;
+	struct iovec iov[2] = {
+		{ (void *)head, head_size },
+		{ (void *)data, size },
+	};
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	ssize_t n;
+
+	if (n_fds > 0) {
+		struct cmsghdr *c;
+
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
+		memset(control.bytes, 0, msg.msg_controllen);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
+		memcpy(CMSG_DATA(c), fds, sizeof(int) * n_fds);
+	}
+	do
+		n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+static int enqueue(struct link *l, const uint8_t *head, size_t head_size,
+		   const void *data, size_t size, const int *fds,
+		   unsigned n_fds)
+{
+	struct link_out *out = malloc(sizeof(*out) + head_size + size);
+
+	if (!out)
+		return -ENOMEM;
+	*out = (struct link_out){ .size = head_size + size };
+	memcpy(out->data, head, head_size);
+	memcpy(out->data + head_size, data, size);
+	for (unsigned i = 0; i < n_fds; i++) {
+		out->fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
+		if (out->fds[i] < 0) {
+			int r = -errno;
+
+			close_all(out->fds, &out->n_fds);
+			free(out);
+			return r;
+		}
+		out->n_fds++;
+	}
+	*l->queue_last = out;
+	l->queue_last = &out->next;
+	l->queued_bytes += out->size;
+	return 0;
+}
+
+/* Send now when nothing waits before it, else queue. */
+static int put_record(struct link *l, const uint8_t *head, size_t head_size,
+		      const void *data, size_t size, const int *fds,
+		      unsigned n_fds)
+{
+	int r = -EAGAIN;
+
+	if (!l->queue_first)
+		r = send_record(l->fd, head, head_size, data, size, fds, n_fds);
+	if (r == -EAGAIN)
+		r = enqueue(l, head, head_size, data, size, fds, n_fds);
+	return r;
+}
+
+static int put_fragments(struct link *l, const uint8_t *data, size_t size,
+			 const int *fds, unsigned n_fds)
+{
+	uint8_t head[FIRST_HEAD_BYTES] = {
+		RECORD_MORE,	       (uint8_t)(size >> 24),
+		(uint8_t)(size >> 16), (uint8_t)(size >> 8),
+		(uint8_t)size,
+	};
+	size_t head_size = sizeof(head), done = 0;
+	int r = 0;
+
+	while (done < size && r == 0) {
+		size_t n = size - done;
+
+		if (n > PAYLOAD_BYTES)
+			n = PAYLOAD_BYTES;
+		else
+			head[0] = RECORD_LAST;
+		r = put_record(l, head, head_size, data + done, n, fds, n_fds);
+		done += n;
+		head_size = 1;
+		n_fds = 0;
+	}
+	return r;
+}
+
+int link_send(struct link *l, const void *data, size_t size, const int *fds,
+	      unsigned n_fds)
+{
+	static const uint8_t whole = RECORD_WHOLE;
+
+	if (size == 0 || size > UINT32_MAX || n_fds > LINK_FDS_MAX)
+		return -EMSGSIZE;
+	if (l->queue_first && l->queued_bytes + size > l->queue_limit_bytes)
+		return -ENOBUFS;
+	if (size < LINK_RECORD_BYTES)
+		return put_record(l, &whole, 1, data, size, fds, n_fds);
+	return put_fragments(l, data, size, fds, n_fds);
+}
+
+bool link_has_queued(const struct link *l)
+{
+	return l->queue_first != NULL;
+}
+
+int link_flush(struct link *l)
+{
+	while (l->queue_first) {
+		struct link_out *out = l->queue_first;
+		int r = send_record(l->fd, out->data, out->size, NULL, 0,
+				    out->fds, out->n_fds);
+
+		if (r == -EAGAIN)
+			return 0;
+		if (r < 0)
+			return r;
+		queue_pop(l);
+	}
+	return 0;
+}
+
+int link_send_wait(struct link *l, const void *data, size_t size,
+		   const int *fds, unsigned n_fds)
+{
+	int r = link_send(l, data, size, fds, n_fds);
+
+	while (r == 0 && link_has_queued(l)) {
+		struct pollfd p = { .fd = l->fd, .events = POLLOUT };
+
+		if (poll(&p, 1, -1) < 0 && errno != EINTR)
+			return -errno;
+		r = link_flush(l);
+	}
+	return r;
+}

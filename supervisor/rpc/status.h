@@ -1,0 +1,17 @@
+#pragma once
+
+/*
+ * Status codes of answers: the same in C, on the wire, in Lua (`os.status`).
+ */
+
+enum status {
+	STATUS_OK = 0,
+	STATUS_ERROR = 1,     /* failed; the message says how */
+	STATUS_NOT_FOUND = 2, /* nobody and nothing of that name */
+	STATUS_DENIED = 3,    /* policy refused; the message names the rule */
+	STATUS_CLOSED = 4,
+	STATUS_TIMEOUT = 5,
+	STATUS_CANCELLED = 6,
+	STATUS_INVALID = 7,   /* bad arguments; the message says which */
+	STATUS_TOO_LARGE = 8, /* a limit was met; the message names it */
+};
