@@ -41,8 +41,13 @@ struct name_ref {
 /* 1 to 128 bytes of A-Za-z0-9._+-, not starting with a dot. */
 bool name_valid(const char *name);
 
-/* Begins with a dot, ends in `~`, or is vim's `4913`: never published. */
+/* Begins with a dot, ends in `~`, or is vim's `4913`: never published. Such
+ * a name is 1 to 255 bytes of anything but `/` and NUL, and not `.` or `..`;
+ * name_valid() may be true of `4913` and of nothing else that is scratch. */
 bool name_scratch(const char *name);
+
+/* The rule that @name breaks, as a static string, or NULL for a valid one. */
+const char *name_rule(const char *name);
 
 /*
  * Parse `NAME`, `NAME@VERSION`, `NAME@rejected`, each with `RUNTIME#` before

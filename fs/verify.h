@@ -3,36 +3,50 @@
 /*
  * Asking whether a text may be published.
  *
- * The parsing happens in `thox-verifier`, a confined process with a memory
- * and a nesting limit, started by verifier_new() and kept; when it dies on a
- * hostile text, that text is refused and a new one is started. The caller
- * parses nothing.
+ * The parsing happens in `thox-verifier`, started by verifier_new() and kept:
+ * a parent that parses nothing, and its child, confined (no_new_privs,
+ * Landlock, seccomp, limits), that does. A child that dies of a hostile text
+ * is replaced by its parent and that text is refused, naming the signal; so
+ * the caller needs no right to fork or exec after verifier_new(), only the
+ * sockets it already holds: sendmsg, recvmsg, poll.
  *
  * What is checked, by directory: programs, libraries and runtimes: Lua 5.4
  * syntax, text only (a NUL or `\27Lua` is refused); services: the file's
  * form; data: nothing.
+ *
+ * A verifier is used by one thread at a time.
  */
 
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 #include "fs/name.h"
 
 struct verifier;
 
+#define VERIFY_REASON_BYTES  256
+#define VERIFY_TEXT_BYTES    (16U << 20) /* larger is refused, never read */
+#define VERIFY_MEMORY_BYTES  (256U << 20)
+#define VERIFY_DEADLINE_MSEC 2000
+
 struct verdict {
-	int result;	  /* 0, or -EINVAL with a reason */
-	char reason[256]; /* `hello:3: unexpected symbol near '}'` */
+	int result;			  /* 0, or -EINVAL with a reason */
+	char reason[VERIFY_REASON_BYTES]; /* `hello:3: unexpected symbol near
+					   * '}'`; printable */
 	char runtime[NAME_MAX_BYTES + 1]; /* named by the first line, or "" */
 };
 
-/* @program_path is the verifier's executable. */
+/* @program_path is the verifier's executable. Forks and execs. */
 int verifier_new(const char *program_path, struct verifier **ret_verifier);
-struct verifier *verifier_free(struct verifier *v);
+struct verifier *verifier_free(struct verifier *v); /* kills and reaps */
+pid_t verifier_pid(const struct verifier *v);
 
 /*
  * Check what @fd holds (regular file, read from 0, offset untouched) as the
- * text of @name. Blocks for at most the verifier's deadline (2 s). Negative
- * errno only when no verdict could be had (the verifier cannot be started).
+ * text of @name, which only serves to name it in the reason. Blocks for at
+ * most about the deadline. Negative errno only when no verdict could be had:
+ * -EPIPE when the verifier is gone (make a new one).
  */
 int verifier_check(struct verifier *v, enum store_dir dir, const char *name,
 		   int fd, struct verdict *ret_verdict);
