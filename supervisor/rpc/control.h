@@ -144,6 +144,38 @@ enum control_kind {
 };
 
 /*
+ * The commands of CONTROL_REQUEST, their arguments and the value of an OK
+ * reply. thoxctl shows a value as it comes, key by key, so a new key needs no
+ * change there; a key that ends in _bytes, _us or _ms is shown for people as
+ * a size or a time.
+ *   ps         {} -> [{pid, name, version, runtime, state, started_ms (time
+ *              of day), cpu_us, memory_bytes}, …]; state: "running",
+ *              "paused", "starting", "ending"
+ *   status     {} -> {software, pid, keeper_pid, uptime_ms, restarts, mount,
+ *              store, lua, kernel, processes, sandbox: {layer: text}, …}
+ *   status     {pid} -> what ps tells of it, limits: {…}, sandbox: {…} as
+ *              the kernel tells it
+ *   kill, terminate, pause, resume     {pid | name} -> {pids: […]}; a name
+ *              means every process of that program; NOT_FOUND: none
+ *   mount      {dir?} -> {dir}      dir is absolute
+ *   unmount    {dir?} -> {dir}
+ *   shutdown   {} -> nil, sent at once; the link's end means that all is gone
+ */
+
+/*
+ * Starting an instance: a client that finds nobody at the control socket
+ * makes the run directory, takes flock on `run/start.lock`, tries once more,
+ * and executes `thox-keeper [--system]` in a new session with a clean
+ * environment: stdin is /dev/null, stderr `run/keeper.log`, stdout a pipe.
+ * The keeper writes `ready` and a line feed there when thoxd serves, or lines
+ * that say why it cannot be, and gives the pipe up; thoxd must not inherit
+ * it beyond that.
+ */
+#define CONTROL_START_LOCK "start.lock"
+#define CONTROL_KEEPER_LOG "keeper.log"
+#define CONTROL_READY	   "ready\n"
+
+/*
  * A demand socket: what a runner gets for stdin when the user's stdin is a
  * terminal. SOCK_SEQPACKET; the runner sends one byte `r` and then receives
  * one record: `d` and the bytes of a line, or `e` alone at end of file. So
