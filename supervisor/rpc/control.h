@@ -111,7 +111,7 @@ enum control_kind {
 	/* [42, ok] */
 	CONTROL_EVALUATE_DONE = 42,
 	/* [43]: confined and rehearsed: may be handed a start */
-	CONTROL_READY = 43,
+	CONTROL_RUNNER_READY = 43,
 
 	/* --- thoxd to zygote --- */
 

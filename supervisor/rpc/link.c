@@ -407,7 +407,7 @@ int link_send_wait(struct link *l, const void *data, size_t size,
 	while (r == 0 && link_has_queued(l)) {
 		struct pollfd p = { .fd = l->fd, .events = POLLOUT };
 
-		if (poll(&p, 1, -1) < 0 && errno != EINTR)
+		if (ppoll(&p, 1, NULL, NULL) < 0 && errno != EINTR)
 			return -errno;
 		r = link_flush(l);
 	}
