@@ -1,0 +1,77 @@
+/*
+ * Step 5, in a runner: memory for Lua.
+ *
+ * Lua tells the size of what it gives back, so the account needs no header in
+ * the block. For a new block the old size is a type tag and means nothing.
+ */
+
+#include "runner/allocator.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "runner/limits.h"
+
+void allocator_init(struct allocator *a, size_t limit_bytes,
+		    void (*exhausted)(void))
+{
+	*a = (struct allocator){
+		.limit_bytes = limit_bytes,
+		.exhausted = exhausted,
+	};
+}
+
+void allocator_allow(struct allocator *a, size_t bytes)
+{
+	size_t room = SIZE_MAX - a->used_bytes;
+
+	a->limit_bytes = a->used_bytes + (bytes < room ? bytes : room);
+	a->refused = 0;
+}
+
+/* One request that is too large is a program's to handle. At the ceiling each
+ * refusal costs a full collection, and leads into the interpreter's least
+ * travelled code. */
+static void *refuse(struct allocator *a)
+{
+	if (a->used_bytes > a->limit_bytes / 2 &&
+	    ++a->refused > LIMIT_REFUSED_ALLOCATIONS)
+		a->exhausted();
+	return NULL;
+}
+
+void *allocator_call(void *context, void *block, size_t old_bytes,
+		     size_t new_bytes)
+{
+	struct allocator *a = context;
+	void *p;
+
+	if (new_bytes == 0) {
+		if (block) {
+			a->used_bytes -= old_bytes;
+			free(block);
+		}
+		return NULL;
+	}
+	if (!block) {
+		if (new_bytes > a->limit_bytes - a->used_bytes)
+			return refuse(a);
+		p = malloc(new_bytes);
+		if (!p)
+			return refuse(a);
+		a->used_bytes += new_bytes;
+		return p;
+	}
+	if (new_bytes > old_bytes &&
+	    new_bytes - old_bytes > a->limit_bytes - a->used_bytes)
+		return refuse(a);
+	p = realloc(block, new_bytes);
+	if (!p) {
+		/* Lua takes it that a block can always be made smaller. */
+		if (new_bytes > old_bytes)
+			return refuse(a);
+		p = block;
+	}
+	a->used_bytes += new_bytes - old_bytes;
+	return p;
+}

@@ -1,0 +1,28 @@
+#pragma once
+
+/*
+ * Lua's memory, with a ceiling: malloc() with exact accounts.
+ *
+ * What Lua holds never exceeds limit_bytes; a request over it is refused, and
+ * the program sees "not enough memory". A process that goes on asking at the
+ * ceiling is ended (LIMIT_REFUSED_ALLOCATIONS).
+ */
+
+#include <stddef.h>
+
+struct allocator {
+	size_t used_bytes;
+	size_t limit_bytes;
+	unsigned refused;
+	void (*exhausted)(void); /* does not return */
+};
+
+void allocator_init(struct allocator *a, size_t limit_bytes,
+		    void (*exhausted)(void));
+
+/* From now on @bytes more than what is used may be had. */
+void allocator_allow(struct allocator *a, size_t bytes);
+
+/* lua_Alloc; @context is the struct allocator. */
+void *allocator_call(void *context, void *block, size_t old_bytes,
+		     size_t new_bytes);

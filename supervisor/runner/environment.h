@@ -1,0 +1,29 @@
+#pragma once
+
+/*
+ * The globals of a program: Lua 5.4 without what would leave the sandbox.
+ *
+ * environment.c keeps from Lua's own libraries what its table lists; the rest
+ * is ours. API.md's section "Lua" is the reference.
+ */
+
+#include <lua.h>
+
+/* Make them all; may raise. */
+void environment_open(lua_State *L);
+
+/* The parts: each sets what it replaces or adds in the globals. */
+void lua_base_open(lua_State *L);
+void lua_coroutine_open(lua_State *L);
+void lua_io_open(lua_State *L);
+void lua_os_open(lua_State *L);
+void lua_package_open(lua_State *L);
+
+/* A table of names ended by NULL, and which library they are of. */
+struct environment_library {
+	const char *name;
+	lua_CFunction open;
+	const char *const *kept;
+};
+extern const struct environment_library environment_libraries[];
+extern const size_t n_environment_libraries;

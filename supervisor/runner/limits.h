@@ -1,0 +1,33 @@
+#pragma once
+
+/*
+ * Every count that a runner can grow, and where it ends (see also
+ * rpc/control.h for the sizes of messages).
+ *
+ * The defaults of memory, CPU and wall time are the instance's and come with
+ * the start message.
+ */
+
+/* Descriptors a runner may have: stdio, the control link, a text or two. */
+#define LIMIT_DESCRIPTORS 64
+
+/* The C stack, which Lua's parser, patterns and metamethods grow. Lua itself
+ * stops at 200 C levels, which took 416 KiB at most. */
+#define LIMIT_C_STACK_BYTES (1U << 20)
+
+/* Allocations refused at the ceiling before the process is ended: a program
+ * may handle a few, but not live there. */
+#define LIMIT_REFUSED_ALLOCATIONS 100
+
+/* A runtime's text may use this much memory unless thoxd says otherwise. */
+#define LIMIT_RUNTIME_BYTES (64U << 20)
+
+/* Buffers of stdin and stdout: reserved, and touched as far as used. */
+#define LIMIT_INPUT_BYTES  16384
+#define LIMIT_OUTPUT_BYTES 16384
+
+/* A number read by io.read("n") may have this many characters, as in Lua. */
+#define LIMIT_NUMERAL_BYTES 200
+
+/* A library's name. */
+#define LIMIT_LIBRARY_NAME_BYTES 128

@@ -1,0 +1,152 @@
+/*
+ * Step 5, in the zygote: `require` from the library store.
+ *
+ * package.searchers has two entries: package.preload, and thoxd, which sends
+ * the text of a library over the control link. There is no path.
+ */
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "rpc/status.h"
+#include "runner/control.h"
+#include "runner/environment.h"
+#include "runner/runner.h"
+#include "runner/text.h"
+
+/* Searcher 1: a function in package.preload. */
+static int l_search_preload(lua_State *L)
+{
+	const char *name = luaL_checkstring(L, 1);
+
+	lua_getfield(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE); /* preload */
+	if (lua_getfield(L, -1, name) == LUA_TNIL) {
+		lua_pushfstring(L, "no field package.preload['%s']", name);
+		return 1;
+	}
+	lua_pushliteral(L, ":preload:");
+	return 2;
+}
+
+/* Searcher 2: the library store. */
+static int l_search_store(lua_State *L)
+{
+	const char *name = luaL_checkstring(L, 1);
+	char message[256];
+	int fd = -1, status;
+
+	if (runner.loading)
+		return luaL_error(L, "a runtime cannot require a library while "
+				     "it is loaded; the function that it "
+				     "returns can");
+	status = control_want_library(name, &fd, message, sizeof(message));
+	if (status == STATUS_NOT_FOUND || status == -ENAMETOOLONG) {
+		fd_close(fd);
+		lua_pushfstring(L, "no library '%s'", name);
+		return 1;
+	}
+	if (status != STATUS_OK || fd < 0) {
+		fd_close(fd);
+		return luaL_error(L, "error loading library '%s':\n\t%s", name,
+				  message);
+	}
+	status = text_load(L, fd, name); /* protected: the text is closed */
+	close(fd);
+	if (status != LUA_OK)
+		return luaL_error(L, "error loading library '%s':\n\t%s", name,
+				  lua_tostring(L, -1));
+	lua_pushstring(L, name);
+	return 2; /* loader name */
+}
+
+/* Leave loader and data of module @name on the stack, or raise. */
+static void find_loader(lua_State *L, const char *name)
+{
+	luaL_Buffer tried;
+
+	if (lua_getfield(L, lua_upvalueindex(1), "searchers") != LUA_TTABLE)
+		luaL_error(L, "'package.searchers' must be a table");
+	luaL_buffinit(L, &tried);
+	for (int i = 1;; i++) {
+		if (lua_rawgeti(L, 3, i) == LUA_TNIL) {
+			lua_pop(L, 1);
+			luaL_pushresult(&tried);
+			luaL_error(L, "module '%s' not found:%s", name,
+				   lua_tostring(L, -1));
+		}
+		lua_pushstring(L, name);
+		lua_call(L, 1, 2); /* … loader data */
+		if (lua_isfunction(L, -2))
+			return;
+		lua_pop(L, 1);
+		if (lua_isstring(L, -1)) {
+			lua_pushliteral(L, "\n\t");
+			lua_insert(L, -2);
+			lua_concat(L, 2);
+			luaL_addvalue(&tried);
+		} else {
+			lua_pop(L, 1);
+		}
+	}
+}
+
+/* require(name) -> value, data */
+static int l_require(lua_State *L)
+{
+	const char *name = luaL_checkstring(L, 1);
+
+	lua_settop(L, 1);
+	lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE); /* name loaded */
+	lua_getfield(L, 2, name);
+	if (lua_toboolean(L, -1))
+		return 1;
+	lua_pop(L, 1);
+	find_loader(L, name); /* name loaded … loader data */
+	lua_rotate(L, -2, 1); /* … data loader */
+	lua_pushvalue(L, 1);
+	lua_pushvalue(L, -3);
+	lua_call(L, 2, 1); /* … data value */
+	if (!lua_isnil(L, -1))
+		lua_setfield(L, 2, name);
+	else
+		lua_pop(L, 1); /* … data */
+	if (lua_getfield(L, 2, name) == LUA_TNIL) {
+		lua_pushboolean(L, 1);
+		lua_copy(L, -1, -2);
+		lua_setfield(L, 2, name); /* … data true */
+	}
+	lua_rotate(L, -2, 1); /* … value data */
+	return 2;
+}
+
+void lua_package_open(lua_State *L)
+{
+	lua_newtable(L); /* package */
+	luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+	lua_setfield(L, -2, "loaded");
+	luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+	lua_setfield(L, -2, "preload");
+	lua_createtable(L, 2, 0); /* package searchers */
+	lua_pushcfunction(L, l_search_preload);
+	lua_rawseti(L, -2, 1);
+	lua_pushcfunction(L, l_search_store);
+	lua_rawseti(L, -2, 2);
+	lua_setfield(L, -2, "searchers");
+	/* Programs that add to it find a string; nothing is looked for. */
+	lua_pushliteral(L, "");
+	lua_setfield(L, -2, "path");
+	lua_pushliteral(L, "/\n;\n?\n!\n-\n");
+	lua_setfield(L, -2, "config");
+
+	lua_pushvalue(L, -1);
+	lua_pushcclosure(L, l_require, 1);
+	lua_setglobal(L, "require");
+	luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+	lua_pushvalue(L, -2);
+	lua_setfield(L, -2, "package"); /* package loaded */
+	lua_pop(L, 1);
+	lua_setglobal(L, "package");
+}

@@ -1,0 +1,249 @@
+/*
+ * Step 5, in the zygote, then in each child of it: from Lua to a program.
+ *
+ * A runner has its sandbox from its zygote; what it adds is its own death
+ * signal, its seed, the ownership of its control link, and its filter. Then it
+ * rehearses: pages that a start touches are copied and mapped now, while
+ * nobody waits.
+ */
+
+#include "runner/runner.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/exit.h"
+#include "runner/control.h"
+#include "runner/environment.h"
+#include "runner/limits.h"
+#include "runner/program.h"
+#include "runner/report.h"
+#include "runner/text.h"
+#include "runner/trap.h"
+
+struct runner runner = { .prepare = LUA_NOREF };
+
+static char input_buffer[LIMIT_INPUT_BYTES];
+static char output_buffer[LIMIT_OUTPUT_BYTES];
+
+/* --- in the zygote ----------------------------------------------------------
+ */
+
+static void on_exhausted(void)
+{
+	if (runner.loading) {
+		report_zygote_failed("runtime", "not enough memory");
+		_exit(EXIT_MEMORY);
+	}
+	report_number("memory", runner.memory_bytes);
+	runner_exit(EXIT_MEMORY);
+}
+
+static int on_panic(lua_State *L)
+{
+	(void)L;
+	trap_crash();
+}
+
+struct load {
+	const char *runtime;
+	int fd;
+};
+
+/* A runtime's text may change the globals, and may return a function, which
+ * is called in each process before its program. */
+static int l_load_runtime(lua_State *L)
+{
+	struct load *load = lua_touserdata(L, 1);
+
+	environment_open(L);
+	lua_gc(L, LUA_GCCOLLECT);
+	if (load->fd < 0)
+		return 0;
+	if (text_load(L, load->fd, load->runtime) != LUA_OK)
+		return lua_error(L);
+	lua_call(L, 0, 1); /* function | nil */
+	if (lua_isfunction(L, -1))
+		runner.prepare = luaL_ref(L, LUA_REGISTRYINDEX);
+	else if (!lua_isnil(L, -1))
+		return luaL_error(L,
+				  "%s: a runtime returns a function or "
+				  "nothing, not a %s",
+				  load->runtime, luaL_typename(L, -1));
+	lua_settop(L, 0);
+	lua_gc(L, LUA_GCCOLLECT);
+	return 0;
+}
+
+int runner_load(const char *runtime, int runtime_fd, size_t memory_bytes,
+		char *ret_message, size_t size)
+{
+	struct load load = { runtime, runtime_fd };
+	const char *message;
+
+	runner.loading = true;
+	allocator_init(&runner.allocator, memory_bytes, on_exhausted);
+	stream_init(&runner.input, -1, STREAM_FULL, input_buffer,
+		    sizeof(input_buffer));
+	stream_init(&runner.output, -1, STREAM_FULL, output_buffer,
+		    sizeof(output_buffer));
+	stream_init(&runner.error, -1, STREAM_UNBUFFERED, NULL, 0);
+	runner.L = lua_newstate(allocator_call, &runner.allocator);
+	if (!runner.L)
+		return -ENOMEM;
+	lua_atpanic(runner.L, on_panic);
+	lua_pushcfunction(runner.L, l_load_runtime);
+	lua_pushlightuserdata(runner.L, &load);
+	if (lua_pcall(runner.L, 1, 0, 0) != LUA_OK) {
+		message = lua_tostring(runner.L, -1);
+		snprintf(ret_message, size, "%s",
+			 message ? message : "error without a text");
+		return -EINVAL;
+	}
+	runner.loading = false;
+	return 0;
+}
+
+/* --- in the child -----------------------------------------------------------
+ */
+
+static void die_with(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(EXIT_USAGE_EXEC);
+}
+
+/* All children of a zygote have its random state. */
+static int l_reseed(lua_State *L)
+{
+	lua_Integer seed[2];
+
+	if (getrandom(seed, sizeof(seed), 0) != sizeof(seed))
+		return luaL_error(L, "no random numbers");
+	lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+	lua_getfield(L, -1, "math");
+	lua_getfield(L, -1, "randomseed");
+	lua_pushinteger(L, seed[0]);
+	lua_pushinteger(L, seed[1]);
+	lua_call(L, 2, 0);
+	return 0;
+}
+
+static int confine(const struct syscall_filter *filter)
+{
+	struct rlimit none = { 0, 0 };
+
+	if (setrlimit(RLIMIT_NPROC, &none) < 0)
+		return -errno;
+	trap_set_runner();
+	return syscall_filter_load(filter);
+}
+
+static void rehearse(void)
+{
+	program_rehearse();
+	input_buffer[0] = output_buffer[0] = 0;
+}
+
+/* The view of the environment in the message dies with the message. */
+static int keep_env(struct mp_bytes env)
+{
+	char *copy;
+
+	if (env.size == 0)
+		return 0;
+	copy = malloc(env.size);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, env.p, env.size);
+	runner.env = (struct mp_bytes){ copy, env.size };
+	return 0;
+}
+
+/* The descriptors come as the lowest that are free, which are theirs, since
+ * the three were closed and the control link is the fourth. */
+static int take_streams(struct link_message *raw,
+			const struct message_start *start)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (raw->n_fds < 3 || link_message_take_fd(raw, fd) != fd)
+			return -EBADMSG;
+	runner.input.fd = STDIN_FILENO;
+	runner.input.demand = start->demand_stdin;
+	runner.output.fd = STDOUT_FILENO;
+	runner.output.mode = start->columns ? STREAM_LINE : STREAM_FULL;
+	runner.error.fd = STDERR_FILENO;
+	return 0;
+}
+
+static int take_start(struct link_message *raw,
+		      const struct message_start *start)
+{
+	int r;
+
+	r = mp_bytes_copy(start->name, runner.name, sizeof(runner.name));
+	if (r == 0)
+		r = keep_env(start->env);
+	if (r == 0)
+		r = take_streams(raw, start);
+	if (r < 0)
+		return r;
+	runner.rows = (unsigned)start->rows;
+	runner.columns = (unsigned)start->columns;
+	runner.interactive = start->interactive;
+	runner.expression = start->expression;
+	runner.memory_bytes = start->memory_bytes;
+	allocator_allow(&runner.allocator, start->memory_bytes);
+	return 0;
+}
+
+static _Noreturn void run(void)
+{
+	struct link_message raw;
+	struct message m;
+	int code;
+
+	if (control_wait_start(&raw, &m) < 0 || take_start(&raw, &m.start) < 0)
+		_exit(EXIT_USAGE_EXEC);
+	if (raw.n_fds < 4 && !runner.interactive)
+		_exit(EXIT_USAGE_EXEC);
+	control_watch();
+	code = program_run(link_message_take_fd(&raw, 3), m.start.args);
+	if (runner.has_finalizers && code != EXIT_TERMINATED &&
+	    code != EXIT_MEMORY)
+		lua_close(runner.L);
+	runner_exit(code);
+}
+
+_Noreturn void runner_main(int control_fd, pid_t parent,
+			   const struct syscall_filter *filter)
+{
+	/* Nothing of the zygote's stays, and a start's find their places. */
+	for (int fd = 0; fd < 3; fd++)
+		if (fd != control_fd)
+			close(fd);
+	die_with(parent);
+	if (control_attach(control_fd) < 0)
+		_exit(EXIT_USAGE_EXEC);
+	lua_pushcfunction(runner.L, l_reseed);
+	if (lua_pcall(runner.L, 0, 0, 0) != LUA_OK || confine(filter) < 0)
+		_exit(EXIT_USAGE_EXEC);
+	rehearse();
+	if (control_ready() < 0)
+		_exit(EXIT_USAGE_EXEC);
+	run();
+}
+
+_Noreturn void runner_exit(int code)
+{
+	stream_flush(&runner.output);
+	_exit(code);
+}

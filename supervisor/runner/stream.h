@@ -1,0 +1,45 @@
+#pragma once
+
+/*
+ * The three streams of a process, with buffers.
+ *
+ * Waiting goes through control_wait(), so that an event may end the process
+ * in the middle: the streams are whole at that moment. stdout is flushed
+ * before anything goes to stderr, so that lines come out in the order in
+ * which they were written.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+enum stream_mode {
+	STREAM_UNBUFFERED,
+	STREAM_LINE,
+	STREAM_FULL,
+};
+
+struct stream {
+	int fd; /* -1: closed */
+	enum stream_mode mode;
+	bool demand;  /* stdin: asks for its input (rpc/control.h) */
+	bool asked;   /* … and has done so */
+	bool busy;    /* inside a write */
+	char *buffer; /* static; NULL for stderr */
+	size_t size;
+	size_t start, end; /* what is in the buffer */
+};
+
+void stream_init(struct stream *s, int fd, enum stream_mode mode, char *buffer,
+		 size_t size);
+
+/* 0, or negative errno. */
+int stream_write(struct stream *s, const char *data, size_t size);
+int stream_flush(struct stream *s);
+
+/* Wait for input when the buffer is empty: the count of bytes in it from
+ * buffer[start] on, 0 at the end of file, or negative errno. */
+ssize_t stream_fill(struct stream *s);
+
+/* Flushes; 0, or negative errno. */
+int stream_close(struct stream *s);
