@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
+
 #define LINE_BYTES  2048
 #define QUOTE_BYTES 200
 
@@ -132,30 +134,6 @@ _Noreturn void log_fatalx(const char *format, ...)
 	exit(1);
 }
 
-/* How many bytes of valid UTF-8 start at @p: 0 when it is none. */
-static size_t utf8_length(const unsigned char *p)
-{
-	size_t n;
-
-	if (p[0] < 0x80)
-		return p[0] >= 0x20 && p[0] != 0x7f;
-	if (p[0] >= 0xc2 && p[0] <= 0xdf)
-		n = 2;
-	else if (p[0] >= 0xe0 && p[0] <= 0xef)
-		n = 3;
-	else if (p[0] >= 0xf0 && p[0] <= 0xf4)
-		n = 4;
-	else
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	/* C1 controls are controls, too */
-	if (n == 2 && p[0] == 0xc2 && p[1] < 0xa0)
-		return 0;
-	return n;
-}
-
 const char *log_quote(const char *text)
 {
 	static char buffers[4][QUOTE_BYTES * 4 + 8];
@@ -166,7 +144,7 @@ const char *log_quote(const char *text)
 
 	buf[n++] = '\'';
 	while (*p) {
-		size_t length = utf8_length(p);
+		size_t length = utf8_printable(p);
 
 		if (p - (const unsigned char *)text >= QUOTE_BYTES) {
 			n += (size_t)sprintf(buf + n, "…");

@@ -37,6 +37,9 @@ enum control_kind {
 	 *   name          reference as typed (`hello`, `cc#worm@3`); with
 	 *                 `text`: the name to show, checked for nothing
 	 *   text          true: a fourth descriptor holds the text
+	 *   file          with `text`: the canonical path that it was read from,
+	 *                 when that lies in a FUSE mount. Where that is this
+	 *                 instance's own `programs/NAME`, NAME is run instead
 	 *   runtime       name; default: `#`, the text's first line, `native`
 	 *   args          array of str
 	 *   env           map of str to str: the whole environment it gets
