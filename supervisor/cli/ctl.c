@@ -57,7 +57,7 @@ const struct command ctl_commands[] = {
 	  1, START_UNNEEDED, ctl_store_cat },
 	{ "store put", "NAME FILE|-", "publish a text, from a file or stdin",
 	  "The text is checked first; one that is refused is kept as\n"
-	  "NAME@rejected, and the exit code is 5. " REFERENCE,
+	  "NAME@rejected, and the exit code is 5.\n" REFERENCE,
 	  2, 2, START_UNNEEDED, ctl_store_put },
 	{ "store log", "NAME", "show the versions of a name, oldest first",
 	  REFERENCE "\nRefused texts are shown with their reason.", 1, 1,
@@ -66,11 +66,11 @@ const struct command ctl_commands[] = {
 	  "compare two versions",
 	  "With one name without a version, the one before the newest is\n"
 	  "compared with it; with one version, that one with the newest.\n"
-	  "NAME@rejected works, too. " REFERENCE,
+	  "NAME@rejected works, too.\n" REFERENCE,
 	  1, 2, START_UNNEEDED, ctl_store_diff },
 	{ "store rollback", "NAME[@VERSION]", "publish an older version again",
 	  "Without a version, the one before the newest. It becomes a new\n"
-	  "version; nothing is lost. " REFERENCE,
+	  "version; nothing is lost.\n" REFERENCE,
 	  1, 1, START_UNNEEDED, ctl_store_rollback },
 	{ "store verify", "[NAME]",
 	  "read every text again and compare its SHA-256",
@@ -78,7 +78,7 @@ const struct command ctl_commands[] = {
 	  START_UNNEEDED, ctl_store_verify },
 	{ "store rm", "NAME", "remove a name",
 	  "Its versions stay: `store log`, `store rollback NAME@VERSION`. A\n"
-	  "built-in of that name shows again. " REFERENCE,
+	  "built-in of that name shows again.\n" REFERENCE,
 	  1, 1, START_UNNEEDED, ctl_store_rm },
 };
 const size_t ctl_n_commands = ARRAY_SIZE(ctl_commands);
