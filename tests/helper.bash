@@ -26,7 +26,7 @@ if [[ -n ${THOX_PREFIX:-} ]]; then
 	PATH=$THOX_PREFIX/bin:$PATH
 	unset THOX_LIBEXEC_DIR THOX_DATA_DIR
 else
-	PATH=$build_dir:$PATH
+	PATH=$build_dir/bin:$PATH
 	export THOX_LIBEXEC_DIR=$build_dir/libexec
 	export THOX_DATA_DIR=$build_dir/data
 fi

@@ -134,7 +134,7 @@ void ctl_store_time(const struct timespec *time, char ret[STORE_TIME_BYTES])
 
 static json_t *json_time(const struct timespec *time)
 {
-	char text[STORE_TIME_BYTES], whole[STORE_TIME_BYTES + 8];
+	char text[STORE_TIME_BYTES], whole[STORE_TIME_BYTES + 24];
 	struct tm tm;
 
 	gmtime_r(&time->tv_sec, &tm);
