@@ -5,7 +5,6 @@
 # Sourced, with `set -euo pipefail` on. Sets `top`, the source tree.
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-started=$SECONDS
 
 say() {
 	printf '%s: %s\n' "${0##*/}" "$*"

@@ -842,12 +842,11 @@ static void test_the_journal_restores_plain_files(void)
 {
 	static const char *const loss[] = {
 		"mv old .index && : > programs/a && : > programs/b",
-		"mv old .index && rm -r programs .versions && mkdir -p "
-		".versions "
-		"&& cp -r was programs",
+		("mv old .index && rm -r programs .versions && "
+		 "mkdir -p .versions && cp -r was programs"),
 		": > programs/a && rm .versions/*",
-		"mv old .index && mv programs/a .versions/x && cp was/a "
-		"programs/a",
+		("mv old .index && mv programs/a .versions/x && "
+		 "cp was/a programs/a"),
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(loss); i++) {
@@ -980,7 +979,7 @@ static void test_a_batch(void)
 	};
 
 	for (int i = 0; i < 3; i++)
-		CHECK_EQ(store_text_from_bytes(s, DIR_PROGRAMS, "a", "123" + i,
+		CHECK_EQ(store_text_from_bytes(s, DIR_PROGRAMS, "a", &"123"[i],
 					       1, &t[i]),
 			 0);
 	c[0].text = t[0];
