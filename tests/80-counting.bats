@@ -10,12 +10,13 @@ setup() {
 
 # trs FILE RESULT...: what the TAP driver writes.
 trs() {
-	local file=$dir/$1.trs result
+	local file=$dir/$1 name=$1 result
 	shift
 	for result; do
-		printf ':test-result: %s 1 a test\n' "$result"
-	done >"$file"
-	printf ':global-test-result: PASS\n:recheck: no\n' >>"$file"
+		printf ':test-result: %s\n' "$result" >>"$file.trs"
+		printf 'ok\n%s: %s 1 a test\n' "$result" "$name" >>"$file.log"
+	done
+	printf ':global-test-result: PASS\n:recheck: no\n' >>"$file.trs"
 }
 
 @test "passed tests of all files are added up" {
@@ -32,7 +33,7 @@ trs() {
 	run "$count" "$dir"
 	[ "$status" -eq 1 ]
 	[ "${lines[-1]}" = "1 passed, 3 failed" ]
-	[[ $output == *"FAIL tests/10-names: 1 a test"* ]]
+	[[ $output == *"FAIL: tests/10-names 1 a test"* ]]
 }
 
 @test "a skipped test is named, and failed when CI is true" {
@@ -40,7 +41,7 @@ trs() {
 	run "$count" "$dir"
 	[ "$status" -eq 0 ]
 	[ "${lines[-1]}" = "1 passed, 0 failed" ]
-	[[ $output == *"SKIP tests/10-names"* ]]
+	[[ $output == *"SKIP: tests/10-names"* ]]
 	CI=true run "$count" "$dir"
 	[ "$status" -eq 1 ]
 	[ "${lines[-1]}" = "1 passed, 1 failed" ]
