@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/utf8.h"
@@ -22,6 +23,7 @@
 
 static const char *process_name = "thox";
 static enum log_level max_level = LOG_LEVEL_INFO;
+static bool timestamps;
 
 static const struct {
 	const char *name;
@@ -44,11 +46,30 @@ void log_set_level(enum log_level level)
 	max_level = level;
 }
 
+void log_set_timestamps(bool on)
+{
+	timestamps = on;
+}
+
 static size_t clamp(int n, size_t room)
 {
 	if (n < 0)
 		return 0;
 	return (size_t)n < room ? (size_t)n : room - 1;
+}
+
+static size_t stamp(char *buf, size_t size)
+{
+	struct timespec now;
+	struct tm tm;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	return clamp(snprintf(buf, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ ",
+			      tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+			      tm.tm_hour, tm.tm_min, tm.tm_sec,
+			      (int)(now.tv_nsec / 1000000)),
+		     size);
 }
 
 static void line(enum log_level level, int err, const char *format, va_list ap)
@@ -64,6 +85,8 @@ static void line(enum log_level level, int err, const char *format, va_list ap)
 		n += clamp(snprintf(buf, sizeof(buf), "<%c>",
 				    levels[level].syslog),
 			   sizeof(buf));
+	if (timestamps)
+		n += stamp(buf, sizeof(buf));
 	n += clamp(snprintf(buf + n, sizeof(buf) - n, "%s[%d]: %s: ",
 			    process_name, (int)getpid(), levels[level].name),
 		   sizeof(buf) - n);

@@ -10,6 +10,7 @@
  */
 
 #include <stdarg.h>
+#include <stdbool.h>
 
 enum log_level {
 	LOG_LEVEL_FATAL,
@@ -21,6 +22,8 @@ enum log_level {
 /* @process names the lines' writer; must stay valid. */
 void log_init(const char *process, enum log_level level);
 void log_set_level(enum log_level level);
+/* Begin each line with the time of day, UTC: for a file. */
+void log_set_timestamps(bool on);
 
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));

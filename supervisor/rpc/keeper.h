@@ -13,7 +13,9 @@
 #define KEEPER_CONTROL_FD 4
 #define KEEPER_ARGS_MAX	  32U
 #define KEEPER_KEPT_MAX	  4096U /* descriptors under a name */
+#define KEEPER_ENV_MAX	  16U
 #define KEEPER_NAME_BYTES 128
+#define KEEPER_STATE_BYTES 65536U
 
 enum keeper_kind {
 	/* --- thoxd to keeper --- */
@@ -21,7 +23,8 @@ enum keeper_kind {
 	/* [64, token, role, [argument…], [number…], {name: value}] + fds:
 	 * start the role's executable with these arguments after its name,
 	 * each descriptor at its number, and these additions to the
-	 * environment. Roles: "zygote", "thoxfs", "fusermount3". */
+	 * environment. Roles: "zygote" (gets only these additions as its
+	 * environment), "thoxfs", "fusermount3". Numbers are 0 or from 3. */
 	KEEPER_SPAWN = 64,
 	/* [65, name] + fd: keep it until it is dropped; replaces */
 	KEEPER_KEEP = 65,
@@ -31,6 +34,11 @@ enum keeper_kind {
 	KEEPER_STATE = 67,
 	/* [68]: end everything, thoxd last, then leave */
 	KEEPER_SHUTDOWN = 68,
+	/* [69]: clients are served; the keeper tells its starter */
+	KEEPER_READY = 69,
+	/* [70, message]: cannot serve, for a person; thoxd exits after it.
+	 * A keeper whose thoxd was never ready passes it on and leaves. */
+	KEEPER_FAILED = 70,
 
 	/* --- keeper to thoxd --- */
 

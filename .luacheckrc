@@ -1,2 +1,0 @@
-std = "lua54"
-max_line_length = 100

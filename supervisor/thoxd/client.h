@@ -1,0 +1,47 @@
+#pragma once
+
+/*
+ * Connections to the control socket: thox-exec, thoxctl.
+ *
+ * Only the instance's owner and root are served. A connection says hello in
+ * time, then starts one run, or asks commands. There is room for
+ * max-connections of them; of those that said nothing yet only the newest
+ * CLIENT_NEW_MAX are kept, so that a flood of silent ones keeps nobody out.
+ */
+
+#include <stdbool.h>
+
+#include "base/list.h"
+#include "thoxd/peer.h"
+#include "thoxd/server.h"
+
+struct run;
+
+#define CLIENT_NEW_MAX	     256U
+#define CLIENT_HELLO_S	     5.0
+#define CLIENT_SILENT_BYTES  4096U /* one message before hello */
+
+struct client {
+	struct server *server;
+	struct list list;
+	struct peer peer;
+	uid_t uid;
+	pid_t pid;
+	bool greeted; /* said hello */
+	bool done;    /* its last message was sent */
+	struct run *run;
+	double since; /* loop time: of the connection, then of being done */
+	struct garbage garbage;
+};
+
+void client_listen(struct server *s, int fd);
+void client_stop_listening(struct server *s);
+
+/* Messages to it. A client that takes nothing is let go. */
+void client_send(struct client *c, const struct mp_writer *w);
+void client_send_started(struct client *c, const struct run *run, pid_t pid);
+void client_send_refused(struct client *c, int status, const char *message,
+			 const char *hint);
+void client_send_notice(struct client *c, const char *text);
+/* Its last message was sent: it closes. */
+void client_done(struct client *c);

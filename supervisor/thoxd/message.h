@@ -1,0 +1,118 @@
+#pragma once
+
+/*
+ * What comes in over thoxd's links, decoded: from clients, runners, zygotes
+ * and the keeper (rpc/control.h, rpc/keeper.h have the forms).
+ *
+ * Pure functions over foreign bytes: 0, or -EBADMSG for anything that is not
+ * a message of that sender, with every limit of control.h checked. Byte
+ * strings point into the message.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "rpc/control.h"
+#include "rpc/keeper.h"
+#include "rpc/mp.h"
+#include "thoxd/process.h"
+
+struct run_request {
+	struct mp_bytes name;
+	struct mp_bytes runtime; /* size 0: not said */
+	struct mp_bytes args;	 /* the encoded array; size 0: not said */
+	struct mp_bytes env;	 /* the encoded map; size 0: not said */
+	uint64_t memory_bytes;	 /* limits: 0: not said */
+	uint64_t cpu_ms;
+	uint64_t wall_ms;
+	uint64_t rows;
+	uint64_t columns;
+	bool text;
+	bool demand_stdin;
+	bool interactive;
+	bool expression;
+};
+
+enum run_signal {
+	RUN_INTERRUPT,
+	RUN_TERMINATE,
+	RUN_KILL,
+	RUN_PAUSE,
+	RUN_RESUME,
+	RUN_RESIZE,
+	RUN_SIGNAL_COUNT,
+};
+extern const char *const run_signal_name[RUN_SIGNAL_COUNT];
+
+struct client_message {
+	unsigned kind;
+	uint64_t version;	/* hello */
+	struct run_request run; /* run */
+	enum run_signal signal; /* signal */
+	uint64_t rows, columns;
+	uint64_t id; /* request */
+	struct mp_bytes verb;
+	struct mp_bytes arguments; /* the encoded map */
+	struct mp_bytes text;	   /* eval */
+};
+int client_message_parse(const void *data, size_t size, unsigned n_fds,
+			 struct client_message *ret);
+
+/* The arguments of a command: none of the keys must be there. */
+struct request_arguments {
+	uint64_t pid;
+	struct mp_bytes name;
+	struct mp_bytes dir;
+};
+int request_arguments_parse(struct mp_bytes map, struct request_arguments *ret);
+
+enum report {
+	REPORT_NONE,
+	REPORT_TRAP,
+	REPORT_MEMORY,
+	REPORT_ERROR,
+	REPORT_INTERRUPTED,
+	REPORT_TERMINATED,
+	REPORT_CRASH,
+};
+
+struct runner_message {
+	unsigned kind;
+	enum report report;
+	uint64_t detail; /* of a trap the call's number, of memory bytes */
+	uint64_t id;	 /* library */
+	struct mp_bytes name;
+	bool ok; /* evaluated */
+};
+int runner_message_parse(const void *data, size_t size, unsigned n_fds,
+			 struct runner_message *ret);
+
+struct zygote_message {
+	unsigned kind;
+	uint64_t token;
+	pid_t pid;
+	int error; /* of a fork: an errno */
+	struct mp_bytes what, message;
+	/* ready */
+	struct mp_bytes lua;
+	uint64_t landlock_abi;
+	bool mdwe;
+	struct mp_bytes layers; /* the encoded array of str; size 0: none */
+};
+int zygote_message_parse(const void *data, size_t size, unsigned n_fds,
+			 struct zygote_message *ret);
+
+struct keeper_message {
+	unsigned kind;
+	uint64_t token;
+	pid_t pid;
+	int error;
+	struct process_exit exit;
+	char name[KEEPER_NAME_BYTES + 1]; /* kept */
+	struct mp_bytes state;		  /* begin */
+	uint64_t restarts;
+};
+int keeper_message_parse(const void *data, size_t size, unsigned n_fds,
+			 struct keeper_message *ret);

@@ -1,0 +1,12 @@
+#pragma once
+
+/*
+ * The commands of CONTROL_REQUEST (rpc/control.h has their forms).
+ */
+
+#include "rpc/mp.h"
+#include "thoxd/client.h"
+
+/* Answer it, now or later. */
+void request_handle(struct client *c, uint64_t id, struct mp_bytes verb,
+		    struct mp_bytes arguments);

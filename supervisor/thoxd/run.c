@@ -1,0 +1,532 @@
+/*
+ * Steps 4 to 9: a run, from its request to its result.
+ *
+ * The start message is encoded once, at acceptance. It goes to a waiting
+ * runner in the same turn of the loop, before the client is told anything,
+ * so that both work at the same time.
+ */
+
+#include "thoxd/run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "rpc/control.h"
+#include "rpc/status.h"
+#include "thoxd/client.h"
+#include "thoxd/program.h"
+#include "thoxd/runner.h"
+#include "thoxd/zygote.h"
+
+#define CPU_CHECK_S 0.02 /* the finest look at a process's CPU time */
+
+/* --- the end --------------------------------------------------------------
+ */
+
+static void run_free(struct garbage *g)
+{
+	free(container_of(g, struct run, garbage));
+}
+
+static void drop_start(struct run *run)
+{
+	mp_writer_deinit(&run->start);
+	for (size_t i = 0; i < ARRAY_SIZE(run->fds); i++)
+		run->fds[i] = fd_close(run->fds[i]);
+}
+
+/* Before its last words: a client that cannot take them ends, and with it
+ * its run, if it had one. */
+static struct client *leave_client(struct run *run)
+{
+	struct client *c = run->client;
+
+	if (c)
+		c->run = NULL;
+	run->client = NULL;
+	return c;
+}
+
+static void release(struct run *run)
+{
+	struct server *s = run->server;
+
+	leave_client(run);
+	drop_start(run);
+	ev_timer_stop(s->loop, &run->wall);
+	ev_timer_stop(s->loop, &run->cpu);
+	ev_timer_stop(s->loop, &run->grace);
+	list_remove(&run->waiting);
+	list_remove(&run->list);
+	s->n_runs--;
+	server_release(s, &run->garbage, run_free);
+	server_check_end(s);
+}
+
+void run_refuse(struct run *run, int status, const char *message,
+		const char *hint)
+{
+	struct client *c = leave_client(run);
+
+	run->server->counters.failed++;
+	if (c) {
+		client_send_refused(c, status, message, hint);
+		client_done(c);
+	}
+	release(run);
+}
+
+static uint64_t wall_us(const struct run *run)
+{
+	double s = ev_now(run->server->loop) - run->started;
+
+	return s > 0 ? (uint64_t)(s * 1e6) : 0;
+}
+
+static void send_result(const struct run *run, struct client *c,
+			const struct process_exit *e,
+			const struct result *result)
+{
+	uint8_t buf[1024];
+	struct mp_writer w;
+
+	mp_writer_init(&w, buf, sizeof(buf));
+	mp_write_array(&w, 2);
+	mp_write_uint(&w, CONTROL_RESULT);
+	mp_write_map(&w, 11);
+	mp_write_str(&w, result->signalled ? "signal" : "code");
+	mp_write_int(&w, result->code);
+	mp_write_str(&w, "reason");
+	mp_write_str(&w, result->reason);
+	mp_write_str(&w, "detail");
+	mp_write_str(&w, result->detail);
+	mp_write_str(&w, "pid");
+	mp_write_int(&w, e->pid);
+	mp_write_str(&w, "name");
+	mp_write_str(&w, run->name);
+	mp_write_str(&w, "version");
+	mp_write_uint(&w, run->version);
+	mp_write_str(&w, "runtime");
+	mp_write_str(&w, run->runtime);
+	mp_write_str(&w, "user_us");
+	mp_write_uint(&w, e->user_us);
+	mp_write_str(&w, "system_us");
+	mp_write_uint(&w, e->system_us);
+	mp_write_str(&w, "wall_us");
+	mp_write_uint(&w, wall_us(run));
+	mp_write_str(&w, "memory_bytes");
+	mp_write_uint(&w, e->memory_bytes);
+	client_send(c, &w);
+	client_done(c);
+}
+
+static void log_end(const struct run *run, const struct process_exit *e,
+		    const struct result *r)
+{
+	bool unusual = strcmp(r->reason, "sandbox") == 0 ||
+		       strcmp(r->reason, "signal") == 0;
+
+	if (unusual)
+		log_warnx("end pid=%d name=%s version=%llu runtime='%s' "
+			  "reason=%s: %s",
+			  (int)e->pid, log_quote(run->name),
+			  (unsigned long long)run->version, run->runtime,
+			  r->reason, r->detail);
+	else
+		log_debug("end pid=%d name=%s reason=%s code=%d",
+			  (int)e->pid, log_quote(run->name), r->reason,
+			  r->code);
+}
+
+void run_ended(struct run *run, const struct process_exit *e)
+{
+	struct result_facts facts = {
+		.status = e->status,
+		.cause = run->cause,
+		.report = run->report,
+		.report_detail = run->report_detail,
+		.memory_bytes = run->memory_bytes,
+		.cpu_ms = run->cpu_ms,
+		.wall_ms = run->wall_ms,
+	};
+	struct client *c = leave_client(run);
+	struct result result;
+
+	run->runner = NULL;
+	result_classify(&facts, &result);
+	if (c)
+		send_result(run, c, e, &result);
+	log_end(run, e, &result);
+	release(run);
+}
+
+/* --- the beginning --------------------------------------------------------
+ */
+
+static void write_start(struct run *run, const struct run_request *q)
+{
+	struct mp_writer *w = &run->start;
+	static const uint8_t empty_array = 0x90, empty_map = 0x80;
+
+	mp_writer_init_heap(w);
+	mp_write_array(w, 2);
+	mp_write_uint(w, CONTROL_START);
+	mp_write_map(w, 11);
+	mp_write_str(w, "name");
+	mp_write_str(w, run->name);
+	mp_write_str(w, "version");
+	mp_write_uint(w, run->version);
+	mp_write_str(w, "args");
+	mp_write_raw(w, q->args.size ? (const void *)q->args.p : &empty_array,
+		     q->args.size ? q->args.size : 1);
+	mp_write_str(w, "env");
+	mp_write_raw(w, q->env.size ? (const void *)q->env.p : &empty_map,
+		     q->env.size ? q->env.size : 1);
+	mp_write_str(w, "memory_bytes");
+	mp_write_uint(w, run->memory_bytes);
+	mp_write_str(w, "cpu_ms");
+	mp_write_uint(w, run->cpu_ms);
+	mp_write_str(w, "demand_stdin");
+	mp_write_bool(w, q->demand_stdin);
+	mp_write_str(w, "interactive");
+	mp_write_bool(w, q->interactive);
+	mp_write_str(w, "expression");
+	mp_write_bool(w, q->expression);
+	mp_write_str(w, "rows");
+	mp_write_uint(w, q->rows);
+	mp_write_str(w, "columns");
+	mp_write_uint(w, q->columns);
+}
+
+static void on_wall(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	run_kill(container_of(timer, struct run, wall), CAUSE_WALL);
+}
+
+/* A process uses at most as much CPU time as time passes, so the next look
+ * is due when it could have used up what it has left. */
+static void on_cpu(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct run *run = container_of(timer, struct run, cpu);
+	double left_s = (double)run->cpu_ms / 1000;
+	struct timespec used;
+	clockid_t clock;
+
+	(void)events;
+	if (clock_getcpuclockid(run_pid(run), &clock) != 0 ||
+	    clock_gettime(clock, &used) < 0)
+		return; /* it has ended */
+	left_s -= (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+	if (left_s <= 0) {
+		run_kill(run, CAUSE_CPU);
+		return;
+	}
+	ev_timer_set(timer, left_s < CPU_CHECK_S ? CPU_CHECK_S : left_s, 0.);
+	ev_timer_start(loop, timer);
+}
+
+static void on_grace(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	run_kill(container_of(timer, struct run, grace), CAUSE_TERMINATED);
+}
+
+static struct run *run_alloc(struct client *c, const struct run_request *q,
+			     const struct program *p, struct link_message *m)
+{
+	const struct config *config = &c->server->config;
+	struct run *run = calloc(1, sizeof(*run));
+
+	if (!run)
+		return NULL;
+	run->server = c->server;
+	run->client = c;
+	list_init(&run->waiting);
+	strcpy(run->name, p->name);
+	run->version = p->version;
+	strcpy(run->runtime, p->runtime);
+	run->memory_bytes = q->memory_bytes ? q->memory_bytes :
+					      config->memory_bytes;
+	run->cpu_ms = q->cpu_ms ? q->cpu_ms : config->cpu_ms;
+	run->wall_ms = q->wall_ms ? q->wall_ms : config->wall_ms;
+	run->interactive = q->interactive;
+	for (unsigned i = 0; i < 4; i++)
+		run->fds[i] = link_message_take_fd(m, i);
+	ev_timer_init(&run->wall, on_wall, (double)run->wall_ms / 1000, 0.);
+	ev_timer_init(&run->cpu, on_cpu, (double)run->cpu_ms / 1000, 0.);
+	ev_timer_init(&run->grace, on_grace, (double)config->grace_ms / 1000,
+		      0.);
+	return run;
+}
+
+static void refuse(struct client *c, int status, const char *message,
+		   const char *hint)
+{
+	c->server->counters.failed++;
+	client_send_refused(c, status, message, hint);
+	client_done(c);
+}
+
+static void serve(struct run *run, const struct program *p)
+{
+	struct zygote_key key = {
+		.runtime = p->runtime,
+		.version = p->runtime_version,
+		.id = p->runtime_id,
+		.text_fd = p->runtime_fd,
+	};
+	const char *why;
+	int r = zygote_serve(run->server, &key, run, &why);
+
+	if (r < 0)
+		run_refuse(run, STATUS_ERROR,
+			   r == -EAGAIN ? why : strerror(-r), NULL);
+}
+
+void run_new(struct client *c, const struct run_request *q,
+	     struct link_message *m)
+{
+	struct server *s = c->server;
+	struct refusal why;
+	struct program p;
+	struct run *run;
+
+	if (s->ending) {
+		refuse(c, STATUS_ERROR, "thox is shutting down", NULL);
+		return;
+	}
+	if (s->n_runs >= s->config.max_processes) {
+		refuse(c, STATUS_TOO_LARGE,
+		       "too many processes (max-processes in thoxd.conf)",
+		       NULL);
+		return;
+	}
+	if (program_open(s, q, &p, &why) < 0) {
+		refuse(c, why.status, why.message, why.hint);
+		return;
+	}
+	run = run_alloc(c, q, &p, m);
+	if (!run) {
+		program_close(&p);
+		refuse(c, STATUS_ERROR, strerror(ENOMEM), NULL);
+		return;
+	}
+	if (!q->text)
+		run->fds[3] = steal_fd(&p.text_fd);
+	write_start(run, q);
+	c->run = run;
+	list_append(&s->runs, &run->list);
+	s->n_runs++;
+	if (p.notice[0])
+		client_send_notice(c, p.notice);
+	if (run->client) /* it may have left at the notice */
+		serve(run, &p);
+	program_close(&p);
+}
+
+int run_begin(struct run *run, struct runner *r)
+{
+	unsigned n_fds = run->fds[3] >= 0 ? 4 : 3;
+	int e = peer_send(&r->peer, &run->start, run->fds, n_fds);
+
+	if (e < 0)
+		return e;
+	drop_start(run);
+	run->runner = r;
+	run->server->counters.starts++;
+	if (r->process.pid > 0) {
+		runner_limit(r, run->memory_bytes, run->cpu_ms);
+		run_born(run, r->process.pid);
+	}
+	return 0;
+}
+
+static uint64_t time_of_day_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void run_born(struct run *run, pid_t pid)
+{
+	struct server *s = run->server;
+
+	run->born = true;
+	run->started = ev_now(s->loop);
+	run->started_ms = time_of_day_ms();
+	if (run->wall_ms)
+		ev_timer_start(s->loop, &run->wall);
+	if (run->cpu_ms)
+		ev_timer_start(s->loop, &run->cpu);
+	log_debug("start pid=%d name=%s version=%llu runtime='%s'", (int)pid,
+		  log_quote(run->name), (unsigned long long)run->version,
+		  run->runtime);
+	if (run->client)
+		client_send_started(run->client, run, pid);
+}
+
+void run_check_kill(struct run *run)
+{
+	if (run->cause != CAUSE_NONE)
+		run_kill(run, run->cause);
+}
+
+/* --- meanwhile ------------------------------------------------------------
+ */
+
+void run_report(struct run *run, enum report report, uint64_t detail)
+{
+	run->report = report;
+	run->report_detail = detail;
+	/* after a trap it ends itself; whoever lives on is not asked again */
+	if (report == REPORT_TRAP)
+		run_kill(run, CAUSE_TRAP);
+}
+
+void run_evaluated(struct run *run, bool ok)
+{
+	uint8_t buf[16];
+	struct mp_writer w;
+
+	if (!run->client)
+		return;
+	mp_writer_init(&w, buf, sizeof(buf));
+	mp_write_array(&w, 2);
+	mp_write_uint(&w, CONTROL_EVALUATED);
+	mp_write_bool(&w, ok);
+	client_send(run->client, &w);
+}
+
+pid_t run_pid(const struct run *run)
+{
+	return run->runner ? run->runner->process.pid : 0;
+}
+
+const char *run_state(const struct run *run)
+{
+	if (!run->born)
+		return "starting";
+	if (run->cause != CAUSE_NONE || run->terminating)
+		return "ending";
+	return run->paused ? "paused" : "running";
+}
+
+void run_kill(struct run *run, enum cause cause)
+{
+	if (run->cause == CAUSE_NONE)
+		run->cause = cause;
+	if (run->runner)
+		(void)process_signal(&run->runner->process, SIGKILL);
+}
+
+static int send_event(struct run *run, enum run_signal signal, uint64_t rows,
+		      uint64_t columns)
+{
+	bool resize = signal == RUN_RESIZE;
+	uint8_t buf[64];
+	struct mp_writer w;
+
+	if (!run->runner)
+		return -ESRCH;
+	mp_writer_init(&w, buf, sizeof(buf));
+	mp_write_array(&w, resize ? 4 : 2);
+	mp_write_uint(&w, CONTROL_EVENT);
+	mp_write_str(&w, run_signal_name[signal]);
+	if (resize) {
+		mp_write_uint(&w, rows);
+		mp_write_uint(&w, columns);
+	}
+	return peer_send(&run->runner->peer, &w, NULL, 0);
+}
+
+static int pause_or_resume(struct run *run, bool pause)
+{
+	int r;
+
+	if (!run->runner || !run->born)
+		return -ESRCH;
+	r = process_signal(&run->runner->process, pause ? SIGSTOP : SIGCONT);
+	if (r == 0)
+		run->paused = pause;
+	return r;
+}
+
+static int terminate(struct run *run)
+{
+	int r = send_event(run, RUN_TERMINATE, 0, 0);
+
+	if (r < 0)
+		return r;
+	run->terminating = true;
+	if (run->paused)
+		(void)pause_or_resume(run, false);
+	if (!ev_is_active(&run->grace))
+		ev_timer_start(run->server->loop, &run->grace);
+	return 0;
+}
+
+int run_signal(struct run *run, enum run_signal signal, uint64_t rows,
+	       uint64_t columns)
+{
+	if (!run->runner && signal == RUN_RESIZE)
+		return 0;
+	if (!run->runner && (signal == RUN_PAUSE || signal == RUN_RESUME))
+		return -ESRCH;
+	if (!run->runner) {
+		run_refuse(run, STATUS_ERROR, "it was ended before it began",
+			   NULL);
+		return 0;
+	}
+	switch (signal) {
+	case RUN_INTERRUPT:
+	case RUN_RESIZE:
+		return send_event(run, signal, rows, columns);
+	case RUN_TERMINATE:
+		return terminate(run);
+	case RUN_PAUSE:
+	case RUN_RESUME:
+		return pause_or_resume(run, signal == RUN_PAUSE);
+	case RUN_KILL:
+		run_kill(run, CAUSE_KILLED);
+		return 0;
+	case RUN_SIGNAL_COUNT:
+		break;
+	}
+	return -EINVAL;
+}
+
+int run_eval(struct run *run, struct mp_bytes text)
+{
+	struct mp_writer w;
+	int r;
+
+	if (!run->interactive || !run->runner)
+		return -EPROTO;
+	mp_writer_init_heap(&w);
+	mp_write_array(&w, 2);
+	mp_write_uint(&w, CONTROL_EVALUATE);
+	mp_write_strn(&w, text.p, text.size);
+	r = peer_send(&run->runner->peer, &w, NULL, 0);
+	mp_writer_deinit(&w);
+	return r;
+}
+
+void run_client_gone(struct run *run)
+{
+	run->client = NULL;
+	if (run->runner)
+		run_kill(run, CAUSE_KILLED);
+	else
+		release(run);
+}

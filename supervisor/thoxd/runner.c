@@ -1,0 +1,288 @@
+/*
+ * Step 6, from thoxd's side: a runner is born, waits, runs, ends.
+ *
+ * thoxd makes the socket pair, so the link exists before the process: a start
+ * may be sent before the birth is told. What is read from it is hostile.
+ */
+
+#include "thoxd/runner.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "rpc/control.h"
+#include "rpc/status.h"
+#include "thoxd/library.h"
+#include "thoxd/message.h"
+#include "thoxd/pidfd.h"
+#include "thoxd/run.h"
+#include "thoxd/zygote.h"
+
+#define DRAIN_MAX 64 /* messages read after the exit was told */
+/* What the process maps beside its program's memory: itself, the stacks of
+ * its tasks, the allocator's reserve. */
+#define ADDRESS_SLACK_BYTES (1ULL << 30)
+#define LOST_S		    0.2 /* to end after its control link did */
+
+static struct runner *runner_of(struct peer *p)
+{
+	return container_of(p, struct runner, peer);
+}
+
+static void runner_free(struct garbage *g)
+{
+	free(container_of(g, struct runner, garbage));
+}
+
+static void release(struct runner *r)
+{
+	struct zygote *z = r->zygote;
+
+	list_remove(&r->list);
+	ev_timer_stop(z->server->loop, &r->lost);
+	peer_close(&r->peer);
+	process_remove(&z->server->processes, &r->process);
+	z->n_runners--;
+	server_release(z->server, &r->garbage, runner_free);
+	zygote_runner_gone(z);
+}
+
+/* --- its messages ---------------------------------------------------------
+ */
+
+static int on_report(struct runner *r, const struct runner_message *m)
+{
+	if (r->run)
+		run_report(r->run, m->report, m->detail);
+	else
+		log_warnx("runner pid=%d of '%s' reports trouble before it got "
+			  "a program (report %d, detail %llu)",
+			  (int)r->process.pid, r->zygote->runtime,
+			  (int)m->report, (unsigned long long)m->detail);
+	return 0;
+}
+
+static int on_message(struct peer *p, struct link_message *m)
+{
+	struct runner *r = runner_of(p);
+	struct runner_message message;
+	int e = runner_message_parse(m->data, m->size, m->n_fds, &message);
+
+	if (e < 0)
+		return e;
+	switch (message.kind) {
+	case CONTROL_READY:
+		r->ready = true;
+		return 0;
+	case CONTROL_REPORT:
+		return on_report(r, &message);
+	case CONTROL_WANT_LIBRARY:
+		if (!r->run)
+			return -EPROTO; /* it has no program yet */
+		return library_answer(r, message.id, message.name);
+	case CONTROL_EVALUATE_DONE:
+		if (!r->run)
+			return -EPROTO;
+		run_evaluated(r->run, message.ok);
+		return 0;
+	}
+	return -EPROTO;
+}
+
+static void kill_now(struct runner *r, enum cause cause)
+{
+	if (r->run)
+		run_kill(r->run, cause);
+	else
+		(void)process_signal(&r->process, SIGKILL);
+}
+
+/* A process closes its link by ending, which the keeper tells in a moment.
+ * One that lives on without is none that anybody could talk to. */
+static void on_gone(struct peer *p, int error)
+{
+	struct runner *r = runner_of(p);
+
+	if (error == -ECONNRESET || error == -EPIPE)
+		ev_timer_start(r->zygote->server->loop, &r->lost);
+	else
+		kill_now(r, CAUSE_PROTOCOL);
+}
+
+static void on_lost(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct runner *r = container_of(timer, struct runner, lost);
+
+	(void)loop;
+	(void)events;
+	kill_now(r, CAUSE_PROTOCOL);
+}
+
+/* --- its life -------------------------------------------------------------
+ */
+
+int runner_fork(struct zygote *z, struct runner **ret_runner)
+{
+	_cleanup_(fd_closep) int theirs = -1;
+	struct server *s = z->server;
+	struct mp_writer w;
+	struct runner *r;
+	uint8_t buf[32];
+	int pair[2], e;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	theirs = pair[1];
+	r = calloc(1, sizeof(*r));
+	if (!r) {
+		fd_close(pair[0]);
+		return -ENOMEM;
+	}
+	r->zygote = z;
+	r->token = ++s->last_token;
+	r->process.pidfd = -1;
+	mp_writer_init(&w, buf, sizeof(buf));
+	mp_write_array(&w, 2);
+	mp_write_uint(&w, CONTROL_FORK);
+	mp_write_uint(&w, r->token);
+	e = peer_send(&z->peer, &w, &theirs, 1);
+	if (e < 0) {
+		fd_close(pair[0]);
+		free(r);
+		return e;
+	}
+	peer_open(&r->peer, s->loop, pair[0], on_message, on_gone);
+	r->peer.link.limit_bytes = CONTROL_RUNNER_BYTES;
+	r->peer.link.queue_limit_bytes = 2 * CONTROL_MESSAGE_BYTES;
+	ev_timer_init(&r->lost, on_lost, LOST_S, 0.);
+	list_append(&z->forking, &r->list);
+	z->n_forking++;
+	z->n_runners++;
+	z->starts++;
+	*ret_runner = r;
+	return 0;
+}
+
+static void on_exit(struct process *p, const struct process_exit *exit)
+{
+	struct runner *r = container_of(p, struct runner, process);
+
+	/* what it said last is still in the socket, and then its end */
+	for (int i = 0; i < DRAIN_MAX && !r->peer.closed; i++)
+		peer_read(&r->peer);
+	if (r->run)
+		run_ended(steal(&r->run), exit);
+	else if (r->zygote->state != ZYGOTE_RETIRED)
+		log_warnx("waiting runner pid=%d of '%s' ended: wait status "
+			  "0x%x",
+			  (int)exit->pid, r->zygote->runtime,
+			  (unsigned)exit->status);
+	if (r->pooled)
+		r->zygote->n_pool--;
+	release(r);
+}
+
+/* Neither of a stranger nor of somebody of ours: a zygote that was taken over
+ * must not choose whom thoxd limits and kills. */
+static bool birth_is_true(struct runner *r, pid_t pid, int pidfd)
+{
+	struct server *s = r->zygote->server;
+	struct pollfd ended = { .fd = pidfd, .events = POLLIN };
+
+	if (pid == getpid() || process_lives(&s->processes, pid))
+		return false;
+	return pidfd_is_child(pidfd, pid, s->keeper_pid) ||
+	       poll(&ended, 1, 0) == 1;
+}
+
+int runner_forked(struct runner *r, pid_t pid, int pidfd)
+{
+	struct server *s = r->zygote->server;
+
+	if (!birth_is_true(r, pid, pidfd)) {
+		fd_close(pidfd);
+		return -EPROTO;
+	}
+	list_remove(&r->list);
+	r->zygote->n_forking--;
+	if (r->run || r->abandoned) {
+		list_init(&r->list);
+	} else {
+		list_append(&r->zygote->pool, &r->list);
+		r->zygote->n_pool++;
+		r->pooled = true;
+	}
+	r->process.pid = pid; /* for the limits, before anybody may reap it */
+	if (!r->abandoned)
+		runner_limit(r, r->run ? r->run->memory_bytes :
+					 s->config.memory_bytes,
+			     r->run ? r->run->cpu_ms : s->config.cpu_ms);
+	if (r->run)
+		run_born(r->run, pid);
+	process_add(&s->processes, &r->process, pid, pidfd, on_exit);
+	if (r->abandoned)
+		(void)process_signal(&r->process, SIGKILL);
+	else if (r->run)
+		run_check_kill(r->run);
+	return 0;
+}
+
+void runner_take(struct runner *r, struct run *run)
+{
+	if (r->pooled) {
+		list_remove(&r->list);
+		r->zygote->n_pool--;
+		r->pooled = false;
+	}
+	r->run = run;
+}
+
+void runner_abandon(struct runner *r)
+{
+	r->run = NULL;
+	r->abandoned = true;
+	(void)process_signal(&r->process, SIGKILL);
+}
+
+void runner_drop(struct runner *r)
+{
+	r->zygote->n_forking--;
+	release(r);
+}
+
+/* The hard limit stays: an ordinary user could not raise it again, and a
+ * runner cannot change the soft one, since prlimit is not in its table. */
+static void set_limit(pid_t pid, int resource, rlim_t soft)
+{
+	struct rlimit limit = { soft, RLIM_INFINITY };
+
+	(void)prlimit(pid, (enum __rlimit_resource)resource, &limit, NULL);
+}
+
+void runner_limit(struct runner *r, uint64_t memory_bytes, uint64_t cpu_ms)
+{
+	if (cpu_ms != r->cpu_ms) {
+		/* thoxd's timer is finer and comes first */
+		rlim_t seconds = cpu_ms / 1000 + 2;
+
+		set_limit(r->process.pid, RLIMIT_CPU,
+			  cpu_ms ? seconds : RLIM_INFINITY);
+		r->cpu_ms = cpu_ms;
+	}
+#ifndef THOX_SANITIZED /* whose shadow takes terabytes */
+	if (memory_bytes != r->memory_bytes) {
+		rlim_t bytes = memory_bytes + ADDRESS_SLACK_BYTES;
+
+		set_limit(r->process.pid, RLIMIT_AS,
+			  memory_bytes ? bytes : RLIM_INFINITY);
+		r->memory_bytes = memory_bytes;
+	}
+#endif
+}

@@ -1,0 +1,48 @@
+#pragma once
+
+/*
+ * A runner: one untrusted process and the control link to it.
+ *
+ * It is in one of three places: in its zygote's list of forks that are not
+ * answered, in the zygote's pool, or with a run. It ends when its exit was
+ * told by the keeper; until then it is its zygote's to count.
+ */
+
+#include "base/list.h"
+#include "thoxd/peer.h"
+#include "thoxd/process.h"
+#include "thoxd/server.h"
+
+struct run;
+struct zygote;
+
+struct runner {
+	struct zygote *zygote;
+	struct run *run; /* NULL: in the pool, or nobody's any more */
+	struct list list;
+	uint64_t token;
+	struct process process; /* no pid until it was forked */
+	struct peer peer;
+	bool ready;	/* confined and rehearsed */
+	bool pooled;	/* in its zygote's pool */
+	bool abandoned; /* to be killed at its birth */
+	ev_timer lost;	/* since its link ended */
+	uint64_t memory_bytes; /* the limits that were set, 0: none yet */
+	uint64_t cpu_ms;
+	struct garbage garbage;
+};
+
+/* Ask @z for one: it is in its list of forks. */
+int runner_fork(struct zygote *z, struct runner **ret_runner);
+/* The zygote's answer; takes @pidfd. It may have ended and be gone when this
+ * returns. -EPROTO: that process is none that a zygote could have made. */
+int runner_forked(struct runner *r, pid_t pid, int pidfd);
+/* It runs @run from now on; out of the pool. */
+void runner_take(struct runner *r, struct run *run);
+/* Nobody wants it: it is killed, now or at its birth. */
+void runner_abandon(struct runner *r);
+/* No process will come of it. */
+void runner_drop(struct runner *r);
+
+/* RLIMIT_CPU and RLIMIT_AS behind the finer limits; 0: none. */
+void runner_limit(struct runner *r, uint64_t memory_bytes, uint64_t cpu_ms);

@@ -1,0 +1,89 @@
+#pragma once
+
+/*
+ * thoxd as a whole: what its parts share.
+ *
+ * One struct server lives from main() to the end; every part gets it. Objects
+ * that handlers may end in the middle of a turn of the loop are handed to
+ * server_release(), which frees them when the turn is over.
+ */
+
+#include <ev.h>
+#include <stdbool.h>
+
+#include "base/instance.h"
+#include "base/list.h"
+#include "fs/store.h"
+#include "thoxd/config.h"
+#include "thoxd/mount.h"
+#include "thoxd/parent.h"
+#include "thoxd/process.h"
+
+struct garbage {
+	struct garbage *next;
+	void (*free)(struct garbage *g);
+};
+
+struct counters {
+	uint64_t starts; /* runs begun, over all lives of thoxd */
+	uint64_t pooled; /* of them, those that a waiting runner took */
+	uint64_t failed; /* runs that could not begin */
+	uint64_t zygotes;
+	uint64_t connections;
+	uint64_t refused_connections;
+};
+
+struct server {
+	struct ev_loop *loop;
+	const struct instance *instance;
+	struct config config;
+	struct parent parent;
+	pid_t keeper_pid;
+	struct process_table processes;
+	struct store *store;
+	struct mount mount;
+
+	struct list clients; /* in age order */
+	unsigned n_clients;
+	unsigned n_new_clients; /* those that have not said hello */
+	ev_io accept;
+	ev_timer hello_timer;
+	int reserve_fd; /* given up to refuse a connection at EMFILE */
+
+	struct list zygotes;
+	struct list failures; /* runtimes that are not tried for a while */
+	uint64_t last_token;
+	uid_t last_uid;
+
+	struct list runs; /* from their acceptance to their result */
+	unsigned n_runs;
+
+	ev_io watch; /* inotify on the store */
+	struct counters counters;
+	uint64_t started_ns;
+	uint64_t restarts;
+	bool begun;
+	bool ending;
+	ev_timer end_timer;
+	struct garbage *garbage;
+	ev_prepare release;
+};
+
+void server_init(struct server *s, const struct instance *instance);
+
+/* what the keeper tells */
+void server_kept(struct server *s, const char *name, int fd);
+void server_begin(struct server *s, struct mp_bytes state, uint64_t restarts);
+void server_orphaned(struct server *s, int error);
+
+/* Free @g when nothing of this turn can touch it any more. */
+void server_release(struct server *s, struct garbage *g,
+		    void (*free)(struct garbage *g));
+
+/* End every run, unmount, and have the keeper end the rest. */
+void server_shutdown(struct server *s);
+/* Something that the end waits for is over. */
+void server_check_end(struct server *s);
+
+/* Give the keeper what the next thoxd shall know. */
+void server_save(struct server *s);

@@ -1,0 +1,20 @@
+#pragma once
+
+/*
+ * The name that somebody may have meant: the nearest by edit distance.
+ */
+
+#include "fs/name.h"
+
+struct suggest {
+	const char *wanted;
+	char name[NAME_MAX_BYTES + 1]; /* the best one; "" when none is near */
+	unsigned distance;
+};
+
+void suggest_init(struct suggest *s, const char *wanted);
+void suggest_offer(struct suggest *s, const char *name);
+
+/* Insertions, deletions, changes and swaps of neighbours; @limit + 1 when
+ * more. */
+unsigned suggest_distance(const char *a, const char *b, unsigned limit);
