@@ -205,9 +205,9 @@ static void on_gone(struct peer *p, int error)
 	if (error != -ECONNRESET && error != -EPIPE)
 		log_warnx("client pid=%d uid=%u: %s, closing it", (int)c->pid,
 			  (unsigned)c->uid,
-			  error == -EPROTO || error == -EBADMSG ?
-				  "not a message of the control protocol" :
-				  strerror(-error));
+			  error == -EPROTO || error == -EBADMSG
+				  ? "not a message of the control protocol"
+				  : strerror(-error));
 	release(c);
 }
 
@@ -241,7 +241,8 @@ static void evict_silent(struct server *s)
 {
 	struct client *c, *after;
 
-	list_each(c, after, &s->clients, list) {
+	list_each(c, after, &s->clients, list)
+	{
 		if (c->greeted)
 			continue;
 		s->counters.refused_connections++;
@@ -326,7 +327,8 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int events)
 	struct client *c, *after;
 
 	(void)events;
-	list_each(c, after, &s->clients, list) {
+	list_each(c, after, &s->clients, list)
+	{
 		double age_s = ev_now(loop) - c->since;
 
 		if ((!c->greeted && age_s > CLIENT_HELLO_S) ||

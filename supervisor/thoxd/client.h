@@ -17,9 +17,9 @@
 
 struct run;
 
-#define CLIENT_NEW_MAX	     256U
-#define CLIENT_HELLO_S	     5.0
-#define CLIENT_SILENT_BYTES  4096U /* one message before hello */
+#define CLIENT_NEW_MAX	    256U
+#define CLIENT_HELLO_S	    5.0
+#define CLIENT_SILENT_BYTES 4096U /* one message before hello */
 
 struct client {
 	struct server *server;

@@ -120,14 +120,9 @@ static int parse_with_unit(const char *text, const struct unit *units,
 int config_parse_bytes(const char *text, uint64_t *ret)
 {
 	static const struct unit units[] = {
-		{ "", 1 },
-		{ "B", 1 },
-		{ "K", 0x1p10 },
-		{ "KiB", 0x1p10 },
-		{ "M", 0x1p20 },
-		{ "MiB", 0x1p20 },
-		{ "G", 0x1p30 },
-		{ "GiB", 0x1p30 },
+		{ "", 1 },	   { "B", 1 },	      { "K", 0x1p10 },
+		{ "KiB", 0x1p10 }, { "M", 0x1p20 },   { "MiB", 0x1p20 },
+		{ "G", 0x1p30 },   { "GiB", 0x1p30 },
 	};
 
 	return parse_with_unit(text, units, ARRAY_SIZE(units), ret);
@@ -136,14 +131,9 @@ int config_parse_bytes(const char *text, uint64_t *ret)
 int config_parse_ms(const char *text, uint64_t *ret)
 {
 	static const struct unit units[] = {
-		{ "", 1000 },
-		{ "ms", 1 },
-		{ "s", 1000 },
-		{ "sec", 1000 },
-		{ "m", 60e3 },
-		{ "min", 60e3 },
-		{ "h", 3600e3 },
-		{ "d", 86400e3 },
+		{ "", 1000 },	 { "ms", 1 },	   { "s", 1000 },
+		{ "sec", 1000 }, { "m", 60e3 },	   { "min", 60e3 },
+		{ "h", 3600e3 }, { "d", 86400e3 },
 	};
 
 	return parse_with_unit(text, units, ARRAY_SIZE(units), ret);
@@ -151,8 +141,8 @@ int config_parse_ms(const char *text, uint64_t *ret)
 
 static int parse_bool(const char *text, bool *ret)
 {
-	static const char *const words[] = { "no",    "yes", "false", "true",
-					     "off",   "on",  "0",     "1" };
+	static const char *const words[] = { "no",  "yes", "false", "true",
+					     "off", "on",  "0",	    "1" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
 		if (strcasecmp(text, words[i]) == 0) {
@@ -252,7 +242,8 @@ static int on_value(void *user, const char *section, const char *name,
 		snprintf(message, sizeof(message),
 			 "'%.80s' is no value for %s, ignoring", value,
 			 keys[i].name);
-		reading->warn(reading->path, reading->line, message, reading->user);
+		reading->warn(reading->path, reading->line, message,
+			      reading->user);
 		return 1;
 	}
 	snprintf(message, sizeof(message),
@@ -290,7 +281,7 @@ int config_read(struct config *c, const char *path, config_warn_fn warn,
 	line = ini_parse_stream(read_line, &reading, on_value, &reading);
 	fclose(reading.file);
 	if (line > 0)
-		warn(path, line, "neither a section nor `key = value`, ignoring",
-		     user);
+		warn(path, line,
+		     "neither a section nor `key = value`, ignoring", user);
 	return line < 0 ? -ENOMEM : 0;
 }

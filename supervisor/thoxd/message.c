@@ -197,9 +197,12 @@ int request_arguments_parse(struct mp_bytes map, struct request_arguments *ret)
  */
 
 static const char *const report_name[] = {
-	[REPORT_TRAP] = "trap",	      [REPORT_MEMORY] = "memory",
-	[REPORT_ERROR] = "error",     [REPORT_INTERRUPTED] = "interrupted",
-	[REPORT_TERMINATED] = "terminated", [REPORT_CRASH] = "crash",
+	[REPORT_TRAP] = "trap",
+	[REPORT_MEMORY] = "memory",
+	[REPORT_ERROR] = "error",
+	[REPORT_INTERRUPTED] = "interrupted",
+	[REPORT_TERMINATED] = "terminated",
+	[REPORT_CRASH] = "crash",
 };
 
 static void parse_report(struct mp_reader *r, unsigned items,
@@ -243,7 +246,7 @@ int runner_message_parse(const void *data, size_t size, unsigned n_fds,
 		ok = items == 2;
 		m.ok = mp_read_bool(&r);
 		break;
-	case CONTROL_READY:
+	case CONTROL_RUNNER_READY:
 		ok = items == 1;
 		break;
 	}

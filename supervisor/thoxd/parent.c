@@ -27,7 +27,8 @@ static struct spawning *take(struct parent *p, uint64_t token)
 {
 	struct spawning *s, *after;
 
-	list_each(s, after, &p->spawning, list) {
+	list_each(s, after, &p->spawning, list)
+	{
 		if (s->token == token) {
 			list_remove(&s->list);
 			return s;
@@ -128,7 +129,8 @@ int parent_spawn(struct parent *p, const struct parent_spawn *spawn,
 
 	if (!s)
 		return -ENOMEM;
-	*s = (struct spawning){ .token = ++p->last_token, .fn = fn,
+	*s = (struct spawning){ .token = ++p->last_token,
+				.fn = fn,
 				.user = user };
 	mp_writer_init_heap(&w);
 	write_spawn(&w, s->token, spawn);
@@ -146,9 +148,8 @@ void parent_cancel(struct parent *p, void *user)
 {
 	struct spawning *s, *after;
 
-	list_each(s, after, &p->spawning, list)
-		if (s->user == user)
-			s->fn = NULL;
+	list_each(s, after, &p->spawning, list) if (s->user == user) s->fn =
+		NULL;
 }
 
 /* These cannot be refused by anybody but a keeper that is gone, and that is

@@ -108,8 +108,8 @@ bool process_lives(const struct process_table *t, pid_t pid)
 	const struct process *youngest = NULL;
 	struct pollfd ended = { .events = POLLIN };
 
-	for (const struct process *p = t->buckets[(unsigned)pid %
-						  PROCESS_BUCKETS];
+	for (const struct process *p =
+		     t->buckets[(unsigned)pid % PROCESS_BUCKETS];
 	     p; p = p->next)
 		if (p->pid == pid)
 			youngest = p;

@@ -90,8 +90,7 @@ static int open_runtime(struct server *s, const char *text, struct program *p,
 		return refuse(why, STATUS_INVALID,
 			      "%s is no name of a runtime: %s", log_quote(text),
 			      rule);
-	r = store_resolve(s->store, DIR_RUNTIMES, &ref, &entry,
-			  &p->runtime_fd);
+	r = store_resolve(s->store, DIR_RUNTIMES, &ref, &entry, &p->runtime_fd);
 	if (r < 0)
 		return refuse_store(s, DIR_RUNTIMES, "runtime", &ref, r, why);
 	strcpy(p->runtime, entry.name);

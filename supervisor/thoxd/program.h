@@ -19,8 +19,8 @@ struct program {
 	int text_fd; /* owned; of a given text: -1 */
 	char runtime[NAME_MAX_BYTES + 1];
 	uint64_t runtime_version;
-	uint64_t runtime_id; /* 0: native */
-	int runtime_fd;	     /* owned; -1: native */
+	uint64_t runtime_id;		    /* 0: native */
+	int runtime_fd;			    /* owned; -1: native */
 	char notice[PROGRAM_MESSAGE_BYTES]; /* "": none */
 };
 

@@ -4,15 +4,14 @@
 
 #include "thoxd/result.h"
 
-#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include "base/exit.h"
 #include "base/util.h"
+#include "thoxd/syscall_name.h"
 
 void result_bytes_text(uint64_t bytes, char ret[32])
 {
@@ -67,12 +66,11 @@ static void wall_limit(const struct result_facts *f, struct result *r)
 
 static void sandbox(const struct result_facts *f, struct result *r)
 {
-	char *name = NULL;
+	const char *name = NULL;
 
 	r->reason = "sandbox";
-	if (f->report == REPORT_TRAP && f->report_detail < 1000)
-		name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE,
-							(int)f->report_detail);
+	if (f->report == REPORT_TRAP)
+		name = syscall_name(f->report_detail);
 	if (name)
 		snprintf(r->detail, sizeof(r->detail),
 			 "the system call %s is not allowed", name);
@@ -81,9 +79,9 @@ static void sandbox(const struct result_facts *f, struct result *r)
 			 "system call number %llu is not allowed",
 			 (unsigned long long)f->report_detail);
 	else
-		snprintf(r->detail, sizeof(r->detail),
-			 "a forbidden system call; the kernel ended it at once");
-	free(name);
+		snprintf(
+			r->detail, sizeof(r->detail),
+			"a forbidden system call; the kernel ended it at once");
 }
 
 static void say(struct result *r, const char *reason, const char *detail)
@@ -146,8 +144,8 @@ static void by_signal(const struct result_facts *f, struct result *r)
 	} else {
 		r->reason = "signal";
 		snprintf(r->detail, sizeof(r->detail), "%s SIG%s (%s)",
-			 is_crash(r->code) ? "the Lua interpreter crashed:" :
-					     "died of",
+			 is_crash(r->code) ? "the Lua interpreter crashed:"
+					   : "died of",
 			 sigabbrev_np(r->code) ? sigabbrev_np(r->code) : "?",
 			 strsignal(r->code));
 	}
@@ -158,12 +156,12 @@ static void by_code(const struct result_facts *f, struct result *r)
 	r->reason = "exit";
 	if (r->code == EXIT_LUA_ERROR && f->report == REPORT_ERROR)
 		r->reason = "error";
-	else if (r->code == EXIT_INTERRUPTED &&
-		 f->report == REPORT_INTERRUPTED)
+	else if (r->code == EXIT_INTERRUPTED && f->report == REPORT_INTERRUPTED)
 		say(r, "interrupted", "it was interrupted");
 	else if (r->code == EXIT_TERMINATED && f->report == REPORT_TERMINATED)
 		say(r, "terminated", "it was asked to end");
-	else if (r->code == EXIT_MEMORY && f->report == REPORT_MEMORY)
+	else if ((r->code == EXIT_MEMORY || r->code == EXIT_LUA_ERROR) &&
+		 f->report == REPORT_MEMORY)
 		memory_limit(f, r);
 	else if (r->code == EXIT_LIMIT && f->cause == CAUSE_CPU)
 		cpu_limit(f, r);
@@ -174,8 +172,8 @@ static void by_code(const struct result_facts *f, struct result *r)
 void result_classify(const struct result_facts *f, struct result *ret)
 {
 	*ret = (struct result){ .signalled = WIFSIGNALED(f->status) };
-	ret->code = ret->signalled ? WTERMSIG(f->status) :
-				     WEXITSTATUS(f->status);
+	ret->code =
+		ret->signalled ? WTERMSIG(f->status) : WEXITSTATUS(f->status);
 	if (ret->signalled)
 		by_signal(f, ret);
 	else

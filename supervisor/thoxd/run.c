@@ -139,9 +139,8 @@ static void log_end(const struct run *run, const struct process_exit *e,
 			  (unsigned long long)run->version, run->runtime,
 			  r->reason, r->detail);
 	else
-		log_debug("end pid=%d name=%s reason=%s code=%d",
-			  (int)e->pid, log_quote(run->name), r->reason,
-			  r->code);
+		log_debug("end pid=%d name=%s reason=%s code=%d", (int)e->pid,
+			  log_quote(run->name), r->reason, r->code);
 }
 
 void run_ended(struct run *run, const struct process_exit *e)
@@ -254,8 +253,8 @@ static struct run *run_alloc(struct client *c, const struct run_request *q,
 	strcpy(run->name, p->name);
 	run->version = p->version;
 	strcpy(run->runtime, p->runtime);
-	run->memory_bytes = q->memory_bytes ? q->memory_bytes :
-					      config->memory_bytes;
+	run->memory_bytes =
+		q->memory_bytes ? q->memory_bytes : config->memory_bytes;
 	run->cpu_ms = q->cpu_ms ? q->cpu_ms : config->cpu_ms;
 	run->wall_ms = q->wall_ms ? q->wall_ms : config->wall_ms;
 	run->interactive = q->interactive;
@@ -288,8 +287,8 @@ static void serve(struct run *run, const struct program *p)
 	int r = zygote_serve(run->server, &key, run, &why);
 
 	if (r < 0)
-		run_refuse(run, STATUS_ERROR,
-			   r == -EAGAIN ? why : strerror(-r), NULL);
+		run_refuse(run, STATUS_ERROR, r == -EAGAIN ? why : strerror(-r),
+			   NULL);
 }
 
 void run_new(struct client *c, const struct run_request *q,

@@ -41,8 +41,8 @@ struct run {
 	bool born;
 	bool paused;
 	bool terminating;
-	double started;		/* loop time */
-	uint64_t started_ms;	/* time of day */
+	double started;	     /* loop time */
+	uint64_t started_ms; /* time of day */
 	enum cause cause;
 	enum report report;
 	uint64_t report_detail;

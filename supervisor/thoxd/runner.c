@@ -26,9 +26,9 @@
 #include "thoxd/zygote.h"
 
 #define DRAIN_MAX 64 /* messages read after the exit was told */
-/* What the process maps beside its program's memory: itself, the stacks of
- * its tasks, the allocator's reserve. */
-#define ADDRESS_SLACK_BYTES (1ULL << 30)
+/* What the process maps beside its program's memory: itself, its stacks, and
+ * what malloc() cannot give back. */
+#define ADDRESS_SLACK_BYTES (64ULL << 20)
 #define LOST_S		    0.2 /* to end after its control link did */
 
 static struct runner *runner_of(struct peer *p)
@@ -78,7 +78,7 @@ static int on_message(struct peer *p, struct link_message *m)
 	if (e < 0)
 		return e;
 	switch (message.kind) {
-	case CONTROL_READY:
+	case CONTROL_RUNNER_READY:
 		r->ready = true;
 		return 0;
 	case CONTROL_REPORT:
@@ -170,7 +170,7 @@ int runner_fork(struct zygote *z, struct runner **ret_runner)
 	return 0;
 }
 
-static void on_exit(struct process *p, const struct process_exit *exit)
+static void on_process_exit(struct process *p, const struct process_exit *exit)
 {
 	struct runner *r = container_of(p, struct runner, process);
 
@@ -221,12 +221,13 @@ int runner_forked(struct runner *r, pid_t pid, int pidfd)
 	}
 	r->process.pid = pid; /* for the limits, before anybody may reap it */
 	if (!r->abandoned)
-		runner_limit(r, r->run ? r->run->memory_bytes :
-					 s->config.memory_bytes,
+		runner_limit(r,
+			     r->run ? r->run->memory_bytes
+				    : s->config.memory_bytes,
 			     r->run ? r->run->cpu_ms : s->config.cpu_ms);
 	if (r->run)
 		run_born(r->run, pid);
-	process_add(&s->processes, &r->process, pid, pidfd, on_exit);
+	process_add(&s->processes, &r->process, pid, pidfd, on_process_exit);
 	if (r->abandoned)
 		(void)process_signal(&r->process, SIGKILL);
 	else if (r->run)
@@ -278,7 +279,8 @@ void runner_limit(struct runner *r, uint64_t memory_bytes, uint64_t cpu_ms)
 	}
 #ifndef THOX_SANITIZED /* whose shadow takes terabytes */
 	if (memory_bytes != r->memory_bytes) {
-		rlim_t bytes = memory_bytes + ADDRESS_SLACK_BYTES;
+		rlim_t bytes =
+			memory_bytes + memory_bytes / 2 + ADDRESS_SLACK_BYTES;
 
 		set_limit(r->process.pid, RLIMIT_AS,
 			  memory_bytes ? bytes : RLIM_INFINITY);

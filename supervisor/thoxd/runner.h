@@ -23,10 +23,10 @@ struct runner {
 	uint64_t token;
 	struct process process; /* no pid until it was forked */
 	struct peer peer;
-	bool ready;	/* confined and rehearsed */
-	bool pooled;	/* in its zygote's pool */
-	bool abandoned; /* to be killed at its birth */
-	ev_timer lost;	/* since its link ended */
+	bool ready;	       /* confined and rehearsed */
+	bool pooled;	       /* in its zygote's pool */
+	bool abandoned;	       /* to be killed at its birth */
+	ev_timer lost;	       /* since its link ended */
 	uint64_t memory_bytes; /* the limits that were set, 0: none yet */
 	uint64_t cpu_ms;
 	struct garbage garbage;

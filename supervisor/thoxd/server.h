@@ -62,9 +62,13 @@ struct server {
 	struct counters counters;
 	uint64_t started_ns;
 	uint64_t restarts;
-	bool begun;
+	uint64_t saved_starts; /* what the keeper has */
+	ev_timer tidy;
 	bool ending;
+	bool unmounted; /* the end has come so far */
+	bool ended;
 	ev_timer end_timer;
+	int exit_code;
 	struct garbage *garbage;
 	ev_prepare release;
 };

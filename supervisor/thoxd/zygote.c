@@ -30,10 +30,10 @@
 #include "thoxd/run.h"
 #include "thoxd/runner.h"
 
-#define REFILL_S	0.002 /* idle for so long: fill the pool */
-#define FAILURE_S	1.0   /* not tried again for so long, at first */
-#define FAILURE_MAX_S	60.0
-#define MESSAGE_BYTES	512
+#define REFILL_S      0.002 /* idle for so long: fill the pool */
+#define FAILURE_S     1.0   /* not tried again for so long, at first */
+#define FAILURE_MAX_S 60.0
+#define MESSAGE_BYTES 512
 /* CPU time that a zygote may use: to load, and for each start. */
 #define CPU_LOAD_S  30.0
 #define CPU_START_S 0.005
@@ -61,9 +61,9 @@ static struct failure *find_failure(struct server *s, const char *runtime,
 {
 	struct failure *f, *after;
 
-	list_each(f, after, &s->failures, list)
-		if (f->id == id && strcmp(f->runtime, runtime) == 0)
-			return f;
+	list_each(f, after, &s->failures,
+		  list) if (f->id == id &&
+			    strcmp(f->runtime, runtime) == 0) return f;
 	return NULL;
 }
 
@@ -129,11 +129,13 @@ static void refuse_waiting(struct zygote *z, const char *message)
 	struct runner *r, *after_r;
 	struct run *run, *after;
 
-	list_each(run, after, &z->waiting, waiting) {
+	list_each(run, after, &z->waiting, waiting)
+	{
 		list_remove(&run->waiting);
 		run_refuse(run, STATUS_ERROR, message, NULL);
 	}
-	list_each(r, after_r, &z->forking, list) {
+	list_each(r, after_r, &z->forking, list)
+	{
 		if (r->run)
 			run_refuse(steal(&r->run), STATUS_ERROR, message, NULL);
 		runner_drop(r);
@@ -156,8 +158,7 @@ static void retire(struct zygote *z, const char *message)
 	(void)process_signal(&z->process, SIGKILL);
 	peer_close(&z->peer);
 	refuse_waiting(z, message);
-	list_each(r, after, &z->pool, list)
-		runner_abandon(r);
+	list_each(r, after, &z->pool, list) runner_abandon(r);
 	check_gone(z);
 }
 
@@ -173,7 +174,7 @@ static void fail(struct zygote *z, const char *message)
 	retire(z, message);
 }
 
-static void on_exit(struct process *p, const struct process_exit *exit)
+static void on_process_exit(struct process *p, const struct process_exit *exit)
 {
 	struct zygote *z = container_of(p, struct zygote, process);
 	char message[128];
@@ -257,7 +258,8 @@ static void on_spawned(void *user, pid_t pid, int pidfd, int error)
 		fail(z, message);
 		return;
 	}
-	process_add(&z->server->processes, &z->process, pid, pidfd, on_exit);
+	process_add(&z->server->processes, &z->process, pid, pidfd,
+		    on_process_exit);
 	/* what it sent already was not read: it had no pid yet */
 	peer_resume(&z->peer);
 }
@@ -286,9 +288,7 @@ static bool uid_in_use(struct server *s, uid_t uid)
 {
 	struct zygote *z, *after;
 
-	list_each(z, after, &s->zygotes, list)
-		if (z->uid == uid)
-			return true;
+	list_each(z, after, &s->zygotes, list) if (z->uid == uid) return true;
 	return false;
 }
 
@@ -331,9 +331,8 @@ static void on_answer_late(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)loop;
 	(void)events;
-	fail(z, z->state == ZYGOTE_LOADING ?
-			"the runtime did not load in time" :
-			"the zygote does not answer");
+	fail(z, z->state == ZYGOTE_LOADING ? "the runtime did not load in time"
+					   : "the zygote does not answer");
 }
 
 static void on_refill(struct ev_loop *loop, ev_timer *timer, int events);
@@ -365,7 +364,8 @@ static int zygote_new(struct server *s, const struct zygote_key *key,
 {
 	_cleanup_(fd_closep) int theirs = -1;
 	static const int number = 3;
-	struct parent_spawn spawn = { .role = "zygote", .numbers = &number,
+	struct parent_spawn spawn = { .role = "zygote",
+				      .numbers = &number,
 				      .n_fds = 1 };
 	struct zygote *z;
 	int pair[2], r;
@@ -445,7 +445,8 @@ static void replace_others(struct zygote *z)
 {
 	struct zygote *other, *after;
 
-	list_each(other, after, &z->server->zygotes, list) {
+	list_each(other, after, &z->server->zygotes, list)
+	{
 		if (other == z || strcmp(other->runtime, z->runtime) != 0)
 			continue;
 		other->stale = true;
@@ -505,12 +506,12 @@ static int on_ready(struct zygote *z, const struct zygote_message *m)
 	log_debug("zygote pid=%d of '%s' version %llu is ready",
 		  (int)z->process.pid, z->runtime,
 		  (unsigned long long)z->version);
-	list_each(run, after, &z->waiting, waiting) {
+	list_each(run, after, &z->waiting, waiting)
+	{
 		list_remove(&run->waiting);
 		give(z, run);
 	}
 	retire_when_done(z);
-	server_check_begun(z->server);
 	return 0;
 }
 
@@ -518,9 +519,7 @@ static struct runner *find_forking(struct zygote *z, uint64_t token)
 {
 	struct runner *r, *after;
 
-	list_each(r, after, &z->forking, list)
-		if (r->token == token)
-			return r;
+	list_each(r, after, &z->forking, list) if (r->token == token) return r;
 	return NULL;
 }
 
@@ -619,9 +618,10 @@ static struct zygote *find(struct server *s, const struct zygote_key *key)
 {
 	struct zygote *z, *after, *best = NULL;
 
-	list_each(z, after, &s->zygotes, list) {
-		if (z->state == ZYGOTE_RETIRED || z->stale || z->id != key->id ||
-		    strcmp(z->runtime, key->runtime) != 0)
+	list_each(z, after, &s->zygotes, list)
+	{
+		if (z->state == ZYGOTE_RETIRED || z->stale ||
+		    z->id != key->id || strcmp(z->runtime, key->runtime) != 0)
 			continue;
 		if (!best || z->state == ZYGOTE_READY)
 			best = z;
@@ -684,11 +684,33 @@ struct zygote *zygote_native(struct server *s)
 	return find(s, &native);
 }
 
+void zygote_write_failures(struct mp_writer *w, struct server *s)
+{
+	struct failure *f, *after;
+	uint32_t n = 0;
+
+	list_each(f, after, &s->failures, list) n++;
+	mp_write_array(w, n);
+	list_each(f, after, &s->failures, list)
+	{
+		double left_s = f->until - ev_now(s->loop);
+
+		mp_write_map(w, 3);
+		mp_write_str(w, "runtime");
+		mp_write_str(w, f->runtime);
+		mp_write_str(w, "message");
+		mp_write_str(w, f->message);
+		mp_write_str(w, "retry_ms");
+		mp_write_uint(w, left_s > 0 ? (uint64_t)(left_s * 1000) : 0);
+	}
+}
+
 void zygote_check_versions(struct server *s)
 {
 	struct zygote *z, *after;
 
-	list_each(z, after, &s->zygotes, list) {
+	list_each(z, after, &s->zygotes, list)
+	{
 		struct name_ref ref = { .kind = REF_LIVE };
 		struct store_entry entry;
 
@@ -720,7 +742,8 @@ void zygote_tidy(struct server *s)
 	double idle_s = (double)s->config.zygote_idle_ms / 1000;
 	struct zygote *z, *after;
 
-	list_each(z, after, &s->zygotes, list) {
+	list_each(z, after, &s->zygotes, list)
+	{
 		if (z->state == ZYGOTE_RETIRED || z->process.pid == 0)
 			continue;
 		if (cpu_seconds(z->process.pid) >

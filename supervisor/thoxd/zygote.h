@@ -90,6 +90,9 @@ void zygote_preload(struct server *s);
 /* The one that serves native programs, or NULL: for what status tells. */
 struct zygote *zygote_native(struct server *s);
 
+/* The runtimes that are not tried for a while: an array of maps. */
+void zygote_write_failures(struct mp_writer *w, struct server *s);
+
 /* The store's runtimes changed: those that are no longer live retire. */
 void zygote_check_versions(struct server *s);
 

@@ -1,0 +1,244 @@
+/*
+ * Steps 4 and 9: commands, from a table.
+ *
+ * Every connection is the owner's or root's, who may do everything here; a
+ * command for fewer has its own check.
+ */
+
+#include "thoxd/request.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "rpc/control.h"
+#include "rpc/status.h"
+#include "thoxd/message.h"
+#include "thoxd/run.h"
+#include "thoxd/runner.h"
+#include "thoxd/status.h"
+
+struct request {
+	struct server *server;
+	struct client *client;
+	uint64_t id;
+	const struct command *command;
+	struct request_arguments arguments;
+	struct mp_writer value; /* of an OK reply */
+	char message[256];	/* of another */
+};
+
+struct command {
+	const char *verb;
+	int (*handle)(struct request *q); /* a status */
+	int signal;
+	const char *help;
+};
+
+static int complain(struct request *q, int status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static int complain(struct request *q, int status, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(q->message, sizeof(q->message), format, ap);
+	va_end(ap);
+	return status;
+}
+
+static void reply(struct request *q, int status)
+{
+	struct mp_writer w;
+
+	mp_writer_init_heap(&w);
+	mp_write_array(&w, 4);
+	mp_write_uint(&w, CONTROL_REPLY);
+	mp_write_uint(&w, q->id);
+	mp_write_int(&w, status);
+	if (status != STATUS_OK)
+		mp_write_str(&w, q->message);
+	else if (q->value.used > 0)
+		mp_write_raw(&w, q->value.data, q->value.used);
+	else
+		mp_write_nil(&w);
+	client_send(q->client, &w);
+	mp_writer_deinit(&w);
+}
+
+/* --- ps and status --------------------------------------------------------
+ */
+
+static int do_ps(struct request *q)
+{
+	struct run *run, *after;
+
+	mp_write_array(&q->value, q->server->n_runs);
+	list_each(run, after, &q->server->runs, list)
+		status_write_run(&q->value, run);
+	return STATUS_OK;
+}
+
+static struct run *find_pid(struct server *s, uint64_t pid)
+{
+	struct run *run, *after;
+
+	list_each(run, after, &s->runs,
+		  list) if (pid && (uint64_t)run_pid(run) == pid) return run;
+	return NULL;
+}
+
+static int do_status(struct request *q)
+{
+	struct run *run;
+
+	if (q->arguments.pid == 0) {
+		status_write_server(&q->value, q->server);
+		return STATUS_OK;
+	}
+	run = find_pid(q->server, q->arguments.pid);
+	if (!run)
+		return complain(q, STATUS_NOT_FOUND, "no such process: %llu",
+				(unsigned long long)q->arguments.pid);
+	status_write_process(&q->value, run);
+	return STATUS_OK;
+}
+
+/* --- signals --------------------------------------------------------------
+ */
+
+static bool meant(const struct request *q, const struct run *run)
+{
+	const struct request_arguments *a = &q->arguments;
+
+	if (a->pid)
+		return (uint64_t)run_pid(run) == a->pid;
+	return mp_bytes_equal(a->name, run->name);
+}
+
+static int do_signal(struct request *q)
+{
+	const struct request_arguments *a = &q->arguments;
+	struct run *run, *after;
+	uint32_t n = 0;
+
+	if (!a->pid == !a->name.size)
+		return complain(q, STATUS_INVALID,
+				"either a pid or a name is wanted");
+	list_each(run, after, &q->server->runs, list) n +=
+		meant(q, run) && run_pid(run) > 0;
+	if (n == 0 && a->pid)
+		return complain(q, STATUS_NOT_FOUND, "no such process: %llu",
+				(unsigned long long)a->pid);
+	if (n == 0)
+		return complain(q, STATUS_NOT_FOUND,
+				"no process of that name runs");
+	mp_write_map(&q->value, 1);
+	mp_write_str(&q->value, "pids");
+	mp_write_array(&q->value, n);
+	list_each(run, after, &q->server->runs, list)
+	{
+		if (!meant(q, run) || run_pid(run) == 0)
+			continue;
+		mp_write_int(&q->value, run_pid(run));
+		(void)run_signal(run, (enum run_signal)q->command->signal, 0,
+				 0);
+	}
+	return STATUS_OK;
+}
+
+/* --- the mount and the end ------------------------------------------------
+ */
+
+static int take_dir(struct request *q, char dir[PATH_MAX])
+{
+	if (mp_bytes_copy(q->arguments.dir, dir, PATH_MAX) < 0)
+		return -EINVAL;
+	return dir[0] == '\0' || dir[0] == '/' ? 0 : -EINVAL;
+}
+
+static void write_dir(struct request *q, const char *dir)
+{
+	mp_write_map(&q->value, 1);
+	mp_write_str(&q->value, "dir");
+	mp_write_str(&q->value, dir);
+}
+
+static int do_mount(struct request *q)
+{
+	struct mount *m = &q->server->mount;
+	char dir[PATH_MAX];
+	int r;
+
+	if (take_dir(q, dir) < 0)
+		return complain(q, STATUS_INVALID, "not an absolute path");
+	r = mount_start(m, dir[0] ? dir : NULL);
+	if (r == -EBUSY)
+		return complain(q, STATUS_ERROR, "it is mounted on %.200s",
+				m->point);
+	if (r < 0)
+		return complain(q, STATUS_ERROR, "%s",
+				m->error ? m->error : strerror(-r));
+	write_dir(q, m->point);
+	return STATUS_OK;
+}
+
+static int do_unmount(struct request *q)
+{
+	struct mount *m = &q->server->mount;
+	char dir[PATH_MAX];
+
+	if (take_dir(q, dir) < 0)
+		return complain(q, STATUS_INVALID, "not an absolute path");
+	if (m->state == MOUNT_NONE || (dir[0] && strcmp(dir, m->point) != 0))
+		return complain(q, STATUS_NOT_FOUND,
+				"it is not mounted%s%.200s",
+				dir[0] ? " on " : "", dir);
+	write_dir(q, m->point);
+	mount_stop(m);
+	return STATUS_OK;
+}
+
+static int do_shutdown(struct request *q)
+{
+	reply(q, STATUS_OK); /* while there is somebody to reply */
+	server_shutdown(q->server);
+	return -1;
+}
+
+static const struct command commands[] = {
+	{ "ps", do_ps, 0, "list the processes" },
+	{ "status", do_status, 0, "the instance, or one process" },
+	{ "kill", do_signal, RUN_KILL, "end a process at once" },
+	{ "terminate", do_signal, RUN_TERMINATE, "ask a process to end" },
+	{ "pause", do_signal, RUN_PAUSE, "stop a process" },
+	{ "resume", do_signal, RUN_RESUME, "let a stopped one go on" },
+	{ "mount", do_mount, 0, "mount the store" },
+	{ "unmount", do_unmount, 0, "unmount the store" },
+	{ "shutdown", do_shutdown, 0, "end the instance" },
+};
+
+void request_handle(struct client *c, uint64_t id, struct mp_bytes verb,
+		    struct mp_bytes arguments)
+{
+	struct request q = { .server = c->server, .client = c, .id = id };
+	int status = STATUS_INVALID;
+
+	mp_writer_init_heap(&q.value);
+	snprintf(q.message, sizeof(q.message), "thoxd knows no such command");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (mp_bytes_equal(verb, commands[i].verb))
+			q.command = &commands[i];
+	if (q.command && request_arguments_parse(arguments, &q.arguments) < 0)
+		snprintf(q.message, sizeof(q.message),
+			 "wrong arguments for this command");
+	else if (q.command)
+		status = q.command->handle(&q);
+	if (status >= 0)
+		reply(&q, status);
+	mp_writer_deinit(&q.value);
+}

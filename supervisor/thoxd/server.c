@@ -1,0 +1,262 @@
+/*
+ * Steps 4 to 9, the whole: thoxd begins, is told of changes, ends.
+ *
+ * The end goes through these stations: no new clients; runs are asked to
+ * terminate, and killed after the grace time; zygotes; the mount; then the
+ * keeper is told, which ends the rest and thoxd last.
+ */
+
+#include "thoxd/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "rpc/keeper.h"
+#include "thoxd/client.h"
+#include "thoxd/run.h"
+#include "thoxd/zygote.h"
+
+#define TIDY_S 5.0
+#define END_S  12.0 /* the whole end; the keeper waits a little longer */
+
+/* --- releasing ------------------------------------------------------------
+ */
+
+void server_release(struct server *s, struct garbage *g,
+		    void (*free_fn)(struct garbage *g))
+{
+	g->free = free_fn;
+	g->next = s->garbage;
+	s->garbage = g;
+}
+
+static void on_release(struct ev_loop *loop, ev_prepare *prepare, int events)
+{
+	struct server *s = container_of(prepare, struct server, release);
+
+	(void)loop;
+	(void)events;
+	while (s->garbage) {
+		struct garbage *g = s->garbage;
+
+		s->garbage = g->next;
+		g->free(g);
+	}
+}
+
+/* --- the store's changes --------------------------------------------------
+ */
+
+static int on_event(enum store_dir dir, const struct store_entry *entry,
+		    void *user)
+{
+	bool *runtimes = user;
+
+	(void)entry;
+	if (dir == DIR_RUNTIMES)
+		*runtimes = true;
+	return 0;
+}
+
+static void on_watch(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct server *s = container_of(io, struct server, watch);
+	char buf[4096] __attribute__((aligned(8)));
+	bool runtimes = false;
+
+	(void)loop;
+	(void)events;
+	/* what it says does not matter, only that it says something */
+	if (read(io->fd, buf, sizeof(buf)) < 0 && errno != EAGAIN)
+		return;
+	(void)store_follow(s->store, on_event, &runtimes);
+	if (runtimes)
+		zygote_check_versions(s);
+}
+
+static void watch_store(struct server *s)
+{
+	const char *path = store_watch_path(s->store);
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+	if (fd < 0 || !path ||
+	    inotify_add_watch(fd, path, IN_MODIFY | IN_MOVED_TO | IN_CREATE) <
+		    0) {
+		log_warn("cannot watch the store, ignoring");
+		fd_close(fd);
+		return;
+	}
+	ev_io_init(&s->watch, on_watch, fd, EV_READ);
+	ev_io_start(s->loop, &s->watch);
+}
+
+/* --- what the next thoxd shall know ---------------------------------------
+ */
+
+/* [starts, zygotes, mount point or ""] */
+void server_save(struct server *s)
+{
+	uint8_t buf[PATH_MAX + 64];
+	struct mp_writer w;
+	bool mounted = s->mount.state == MOUNT_SERVED;
+
+	mp_writer_init(&w, buf, sizeof(buf));
+	mp_write_array(&w, 3);
+	mp_write_uint(&w, s->counters.starts);
+	mp_write_uint(&w, s->counters.zygotes);
+	mp_write_str(&w, mounted ? s->mount.point : "");
+	if (mp_writer_end(&w) == 0)
+		parent_state(&s->parent, w.data, w.used);
+}
+
+static void restore(struct server *s, struct mp_bytes state)
+{
+	struct mp_reader r;
+	uint64_t starts, zygotes;
+	struct mp_bytes point;
+	char text[PATH_MAX];
+
+	if (state.size == 0)
+		return;
+	mp_reader_init(&r, state.p, state.size);
+	(void)mp_read_array(&r);
+	starts = mp_read_uint(&r);
+	zygotes = mp_read_uint(&r);
+	point = mp_read_str(&r);
+	if (mp_end(&r) < 0) {
+		log_warnx("the state of an earlier thoxd is damaged, ignoring");
+		return;
+	}
+	s->counters.starts = starts;
+	s->counters.zygotes = zygotes;
+	if (point.size > 0 && mp_bytes_copy(point, text, sizeof(text)) == 0)
+		mount_restore(&s->mount, text);
+}
+
+/* --- the beginning --------------------------------------------------------
+ */
+
+static void on_tidy(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct server *s = container_of(timer, struct server, tidy);
+
+	(void)loop;
+	(void)events;
+	zygote_tidy(s);
+	if (s->counters.starts != s->saved_starts) {
+		s->saved_starts = s->counters.starts;
+		server_save(s);
+	}
+}
+
+void server_kept(struct server *s, const char *name, int fd)
+{
+	if (strcmp(name, "fuse") == 0) {
+		mount_take_kept(&s->mount, fd);
+		return;
+	}
+	log_warnx("the keeper keeps '%s', which nobody knows", name);
+	parent_drop(&s->parent, name);
+	fd_close(fd);
+}
+
+void server_begin(struct server *s, struct mp_bytes state, uint64_t restarts)
+{
+	s->restarts = restarts;
+	restore(s, state);
+	watch_store(s);
+	client_listen(s, KEEPER_CONTROL_FD);
+	if (s->config.mount)
+		(void)mount_start(&s->mount, NULL);
+	zygote_preload(s);
+	ev_timer_again(s->loop, &s->tidy);
+	parent_ready(&s->parent);
+	log_info("thoxd %s serves %s (store %s)%s", PACKAGE_VERSION,
+		 s->instance->run, s->instance->store,
+		 restarts ? ", again" : "");
+}
+
+/* --- the end --------------------------------------------------------------
+ */
+
+static void on_end(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct server *s = container_of(timer, struct server, end_timer);
+
+	(void)events;
+	log_warnx("the end takes too long: %u runs, %s; going on", s->n_runs,
+		  mount_idle(&s->mount) ? "unmounted" : "still mounted");
+	parent_shutdown(&s->parent);
+	ev_timer_stop(loop, timer);
+}
+
+void server_shutdown(struct server *s)
+{
+	struct run *run, *after;
+
+	if (s->ending)
+		return;
+	log_info("shutting down: %u runs", s->n_runs);
+	s->ending = true;
+	client_stop_listening(s);
+	ev_timer_start(s->loop, &s->end_timer);
+	list_each(run, after, &s->runs, list)(void)
+		run_signal(run, RUN_TERMINATE, 0, 0);
+	server_check_end(s);
+}
+
+void server_check_end(struct server *s)
+{
+	if (!s->ending || s->n_runs > 0 || s->ended)
+		return;
+	if (!s->unmounted) {
+		s->unmounted = true;
+		zygote_end_all(s);
+		mount_stop(&s->mount);
+	}
+	if (!mount_idle(&s->mount))
+		return;
+	s->ended = true;
+	ev_timer_stop(s->loop, &s->end_timer);
+	parent_shutdown(&s->parent);
+}
+
+/* Without the keeper nobody reaps, and nobody starts thoxd again: end what
+ * is known, and what only the keeper would have ended. */
+void server_orphaned(struct server *s, int error)
+{
+	struct run *run, *after;
+
+	log_warnx("the keeper is gone (%s), ending", strerror(-error));
+	list_each(run, after, &s->runs, list) run_kill(run, CAUSE_SHUTDOWN);
+	zygote_end_all(s);
+	mount_abandon(&s->mount);
+	s->exit_code = 1;
+	ev_break(s->loop, EVBREAK_ALL);
+}
+
+void server_init(struct server *s, const struct instance *instance)
+{
+	*s = (struct server){
+		.instance = instance,
+		.loop = ev_default_loop(EVFLAG_NOENV),
+		.reserve_fd = -1,
+		.keeper_pid = getppid(),
+		.started_ns = clock_ns(),
+	};
+	list_init(&s->clients);
+	list_init(&s->zygotes);
+	list_init(&s->failures);
+	list_init(&s->runs);
+	ev_prepare_init(&s->release, on_release);
+	ev_prepare_start(s->loop, &s->release);
+	ev_timer_init(&s->tidy, on_tidy, 0., TIDY_S);
+	ev_timer_init(&s->end_timer, on_end, END_S, 0.);
+	mount_init(&s->mount, s);
+}
