@@ -13,7 +13,7 @@
  * so a store can be carried to another machine.
  */
 #define HEAD_BYTES  8U
-#define FIXED_BYTES (8U + 8U * 8U + 8U + STORE_COMMAND_BYTES + 32U)
+#define FIXED_BYTES (8U + 10U * 8U + 8U + STORE_COMMAND_BYTES + 32U)
 
 struct cursor {
 	const uint8_t *p;
@@ -114,6 +114,8 @@ size_t record_write(const struct record *rec, void *buf)
 	p = put(p, rec->size_bytes, 8);
 	p = put(p, rec->ino, 8);
 	p = put(p, rec->prev, 8);
+	p = put(p, rec->journal_epoch, 8);
+	p = put(p, rec->journal_seq, 8);
 	p = put(p, (uint64_t)rec->time_ns, 8);
 	p = put(p, (uint64_t)rec->mtime_ns, 8);
 	p = put(p, rec->uid, 4);
@@ -160,6 +162,8 @@ static void read_fields(struct cursor *c, struct record *rec)
 	rec->size_bytes = take(c, 8);
 	rec->ino = take(c, 8);
 	rec->prev = take(c, 8);
+	rec->journal_epoch = take(c, 8);
+	rec->journal_seq = take(c, 8);
 	rec->time_ns = (int64_t)take(c, 8);
 	rec->mtime_ns = (int64_t)take(c, 8);
 	rec->uid = (uint32_t)take(c, 4);

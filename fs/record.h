@@ -44,6 +44,9 @@ struct record {
 	uint64_t size_bytes;
 	uint64_t ino;  /* of the plain file */
 	uint64_t prev; /* index offset of the name's record before, or 0 */
+	/* Where the journal has it; 0 when it was not journaled. */
+	uint64_t journal_epoch;
+	uint64_t journal_seq;
 	int64_t time_ns;
 	int64_t mtime_ns;
 	uint32_t uid;
@@ -54,6 +57,8 @@ struct record {
 	char runtime[NAME_MAX_BYTES + 1];
 	char target[NAME_MAX_BYTES + 1];
 	char reason[STORE_REASON_BYTES];
+	uint32_t
+		at; /* where index_walk() found it / RECORD_ALIGN; not stored */
 };
 
 /* Into @buf of RECORD_MAX_BYTES; the bytes used, a multiple of

@@ -268,6 +268,7 @@ struct store_change {
 	 * store_draft_version() has the value. */
 	uint64_t replaces;
 	bool exclusive; /* -EEXIST when the name has a content already */
+	bool moved;	/* of a removal: the name became another one */
 	struct store_writer writer;
 	const char *runtime; /* NULL or "" */
 	const char *reason;

@@ -17,6 +17,8 @@ static struct record sample(void)
 			      .size_bytes = 12345,
 			      .ino = 99,
 			      .prev = 64,
+			      .journal_epoch = 1ULL << 60,
+			      .journal_seq = 5,
 			      .time_ns = 1700000000123456789,
 			      .mtime_ns = -1,
 			      .uid = 1000,

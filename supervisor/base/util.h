@@ -5,6 +5,7 @@
  */
 
 #include <stddef.h>
+#include <stdlib.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -13,6 +14,12 @@
 
 /* A local that owns what it points to: released when it leaves its scope. */
 #define _cleanup_(fn) __attribute__((__cleanup__(fn)))
+
+/* For _cleanup_: free() what a local points to. */
+static inline void freep(void *p)
+{
+	free(*(void **)p);
+}
 
 /* Hand an owned value over: the local is left at @none. */
 #define steal(p)                                                               \

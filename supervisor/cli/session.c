@@ -130,7 +130,7 @@ int session_open(struct session *s, const struct options *o,
 		.input = input,
 		.input_user = input_user,
 	};
-	text = (struct text){ .fd = -1, .name = "-i" };
+	text = (struct text){ .fd = -1, .name = "stdin" };
 	if (!o->interactive) {
 		r = text_open(o->text, o->name, &text);
 		if (r < 0)

@@ -49,6 +49,13 @@ int terminal_block(void)
 	return sigprocmask(SIG_BLOCK, &set, NULL) < 0 ? -errno : 0;
 }
 
+void terminal_unblock(void)
+{
+	sigset_t set = passed_set();
+
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 int terminal_signals(int *ret_fd)
 {
 	sigset_t set = passed_set();

@@ -16,6 +16,7 @@ bool terminal_size(int fd, unsigned *ret_rows, unsigned *ret_columns);
  * descriptor of terminal_signals(); both stay until the process ends.
  */
 int terminal_block(void);
+void terminal_unblock(void); /* while no run is under way: a prompt */
 int terminal_signals(int *ret_fd);
 
 /* The next pending signal, 0 when there is none; one that was ignored when

@@ -82,6 +82,8 @@ static int parse(const char *text, const struct unit *units, size_t n_units,
 
 	if (r < 0)
 		return r;
+	if (*end == ' ' && end[1])
+		end++;
 	for (size_t i = 0; i < n_units; i++) {
 		if (strcasecmp(end, units[i].name) != 0)
 			continue;

@@ -133,6 +133,10 @@ static ssize_t receive_record(struct link *l, bool wait, int *fds,
 	ssize_t n;
 
 	n = recvmsg(l->fd, &msg, flags);
+	/* A peer that closed with records of ours unread: the error comes once
+	 * and before what it had sent, which the next call gets. */
+	if (n < 0 && errno == ECONNRESET)
+		n = recvmsg(l->fd, &msg, flags);
 	if (n < 0) {
 		if (errno == EAGAIN || errno == EINTR)
 			return 0;

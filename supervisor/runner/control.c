@@ -243,7 +243,9 @@ void control_watch(void)
 {
 	if (fcntl(CONTROL_FD, F_SETFL, O_RDWR | O_ASYNC) < 0)
 		lost();
-	handle_all();
+	/* A prompt is about to read the link anyway. */
+	if (!runner.interactive)
+		handle_all();
 }
 
 int control_wait_text(struct link_message *ret_raw, struct mp_bytes *ret_text)

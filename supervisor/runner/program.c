@@ -102,16 +102,30 @@ static int failed(lua_State *L, int status)
 /* --- ends from outside ------------------------------------------------------
  */
 
-/* Traceback of @L and of those who resumed it. */
+/* Push the traceback of @of after the text on the top. */
+static void add_traceback(lua_State *L, lua_State *of, int level,
+			  const char *head)
+{
+	static const char usual[] = "stack traceback:";
+
+	luaL_traceback(L, of, NULL, level); /* text traceback */
+	lua_pushfstring(L, "%s\n%s%s", lua_tostring(L, -2), head,
+			lua_tostring(L, -1) + sizeof(usual) - 1);
+	lua_replace(L, -3);
+	lua_pop(L, 1); /* text */
+}
+
+/* Traceback of the state that runs and of those who resumed it. */
 static int l_where(lua_State *L)
 {
-	luaL_where(L, 0);
+	luaL_where(L, 1);
+	if (lua_rawlen(L, -1) == 0)
+		lua_pushfstring(L, "%s: ", runner.name);
 	lua_pushliteral(L, "interrupted!");
-	lua_concat(L, 2); /* where */
-	for (struct running *r = control_innermost(); r; r = r->outer) {
-		luaL_traceback(L, r->L, lua_tostring(L, -1), r->L == L ? 1 : 0);
-		lua_remove(L, -2); /* traceback */
-	}
+	lua_concat(L, 2); /* text */
+	add_traceback(L, L, 1, "stack traceback:");
+	for (struct running *r = control_innermost()->outer; r; r = r->outer)
+		add_traceback(L, r->L, 0, "resumed by:");
 	return 1;
 }
 

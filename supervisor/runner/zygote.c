@@ -12,6 +12,7 @@
 #include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -255,7 +256,10 @@ int zygote_main(struct link *link)
 
 	/* A second arena would want calls that the table has not. */
 	mallopt(M_ARENA_MAX, 1);
-	tzset(); /* reads the zone's file, which is out of reach later */
+	/* The zone's file is out of reach later. Named by TZ it is read once;
+	 * the default is looked at again each time. */
+	setenv("TZ", ":/etc/localtime", 0);
+	tzset();
 	r = set_up(&z);
 	while (r == 0)
 		r = serve_one(&z);

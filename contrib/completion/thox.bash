@@ -1,0 +1,120 @@
+# bash completion for thox-exec and thoxctl; thoxctl's commands are those of
+# `thoxctl --help`.
+
+# Names of a directory of the store, both layers; quiet when there is none.
+_thox_names() {
+	local mode=() word
+
+	for word in "${COMP_WORDS[@]:1:COMP_CWORD}"; do
+		[[ $word != --system ]] || mode=(--system)
+	done
+	thoxctl "${mode[@]}" --json store ls "$1" 2>/dev/null |
+		command grep -o '{"name": *"[^"]*"' | command cut -d '"' -f 4
+}
+
+_thox_processes() {
+	THOX_NO_AUTOSTART=1 thoxctl --json ps 2>/dev/null |
+		command grep -oE '"(pid|name)": *("[^"]*"|[0-9]+)' |
+		command sed -E 's/^"[a-z]+": *"?([^"]*)"?$/\1/'
+}
+
+# Files with a slash are files; anything else is a name of the store.
+_thox_exec() {
+	local cur prev word i skip=
+
+	_get_comp_words_by_ref -n '@#:=' cur prev 2>/dev/null || {
+		cur=${COMP_WORDS[COMP_CWORD]}
+		prev=${COMP_WORDS[COMP_CWORD - 1]}
+	}
+	COMPREPLY=()
+	case $prev in
+	-r | --runtime)
+		mapfile -t COMPREPLY < <(compgen -W "native $(_thox_names runtimes)" -- "$cur")
+		return
+		;;
+	--env)
+		mapfile -t COMPREPLY < <(compgen -v -- "$cur")
+		return
+		;;
+	-e | --memory | --cpu | --timeout)
+		return
+		;;
+	esac
+	# After the program its own arguments come: files.
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		word=${COMP_WORDS[i]}
+		if [[ -n $skip ]]; then
+			skip=
+		elif [[ $word == -[re] || $word =~ ^--(runtime|memory|cpu|timeout|env)$ ]]; then
+			skip=1
+		elif [[ $word != -* || $word == - ]]; then
+			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+			return
+		fi
+	done
+	if [[ $cur == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "-r --runtime -e -i \
+			--interactive --memory --cpu --timeout --env --json \
+			--user --system --help --version" -- "$cur")
+	elif [[ $cur == */* || $cur == ~* ]]; then
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+	else
+		mapfile -t COMPREPLY < <(compgen -W "$(_thox_names programs)" -- "$cur")
+	fi
+}
+
+_thoxctl() {
+	local cur word words=()
+
+	cur=${COMP_WORDS[COMP_CWORD]}
+	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+		[[ $word == -* ]] || words+=("$word")
+	done
+	COMPREPLY=()
+	if [[ $cur == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "--json --user --system \
+			--help --version" -- "$cur")
+		return
+	fi
+	case "${words[*]:0:2}" in
+	"")
+		mapfile -t COMPREPLY < <(compgen -W "ps status kill terminate \
+			pause resume mount unmount shutdown store" -- "$cur")
+		;;
+	store)
+		mapfile -t COMPREPLY < <(compgen -W "ls cat put log diff \
+			rollback verify rm" -- "$cur")
+		;;
+	kill* | terminate* | pause* | resume* | status*)
+		mapfile -t COMPREPLY < <(compgen -W "$(_thox_processes)" -- "$cur")
+		;;
+	mount* | unmount*)
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		;;
+	"store put")
+		if ((${#words[@]} > 2)); then
+			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+			return
+		fi
+		;;&
+	"store "*)
+		_thoxctl_store_name
+		;;
+	esac
+}
+
+_thoxctl_store_name() {
+	local dir=programs names dirs="libraries/ runtimes/ services/ data/"
+
+	if [[ $cur == */* ]]; then
+		dir=${cur%%/*}
+		names=$(_thox_names "$dir" | command sed "s|^|$dir/|")
+	else
+		names="$(_thox_names programs) $dirs"
+		[[ $dirs != *" $cur"* && $dirs != "$cur"* ]] || compopt -o nospace 2>/dev/null
+	fi
+	mapfile -t COMPREPLY < <(compgen -W "$names" -- "$cur")
+}
+
+complete -F _thox_exec thox-exec
+complete -F _thoxctl thoxctl

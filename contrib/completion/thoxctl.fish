@@ -1,0 +1,47 @@
+# fish completion for thoxctl; its commands are those of `thoxctl --help`.
+
+function __thoxctl_words
+    string match -v -- '-*' (commandline -opc)[2..-1]
+end
+
+function __thoxctl_at
+    test "$(__thoxctl_words | string join ' ')" = "$argv"
+end
+
+function __thoxctl_names
+    set -l mode
+    contains -- --system (commandline -opc); and set mode --system
+    for dir in programs libraries runtimes services data
+        set -l prefix $dir/
+        test $dir = programs; and set prefix ''
+        thoxctl $mode --json store ls $dir 2>/dev/null |
+            command grep -o '{"name": *"[^"]*"' | command cut -d '"' -f 4 |
+            string replace -r '^' "$prefix"
+    end
+end
+
+function __thoxctl_processes
+    THOX_NO_AUTOSTART=1 thoxctl --json ps 2>/dev/null |
+        command grep -oE '"(pid|name)": *("[^"]*"|[0-9]+)' |
+        string replace -r '^"[a-z]+": *"?([^"]*)"?$' '$1'
+end
+
+complete -c thoxctl -f
+complete -c thoxctl -l json -d 'the answer as JSON'
+complete -c thoxctl -l user -d 'the instance of the user'
+complete -c thoxctl -l system -d 'the instance of the system'
+complete -c thoxctl -s h -l help -d help
+complete -c thoxctl -s V -l version -d version
+complete -c thoxctl -n '__thoxctl_at ""' -a 'ps status kill terminate pause resume mount unmount shutdown store'
+complete -c thoxctl -n '__thoxctl_at store' -a 'ls cat put log diff rollback verify rm'
+for command in kill terminate pause resume status
+    complete -c thoxctl -n "__thoxctl_at $command" -a '(__thoxctl_processes)'
+end
+for command in mount unmount
+    complete -c thoxctl -n "__thoxctl_at $command" -a '(__fish_complete_directories)'
+end
+for command in ls cat put log diff rollback verify rm
+    complete -c thoxctl -n "__thoxctl_at store $command" -a '(__thoxctl_names)'
+end
+complete -c thoxctl -n 'string match -q -- "store put *" (__thoxctl_words | string join " ")' -F
+complete -c thoxctl -n 'string match -q -- "store diff *" (__thoxctl_words | string join " ")' -a '(__thoxctl_names)'

@@ -1,0 +1,67 @@
+#pragma once
+
+/*
+ * thoxctl: its commands, and what they share.
+ */
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/instance.h"
+
+/* What the command line said. */
+struct ctl {
+	struct instance in;
+	bool json;
+	const struct command *command;
+	int argc; /* of what follows the command's name */
+	char **argv;
+};
+
+/* Does the command start an instance that does not run? */
+enum command_start {
+	START_NEVER,   /* exit code 3 instead */
+	START_IF_DOWN, /* unless THOX_NO_AUTOSTART */
+	START_UNNEEDED,
+};
+
+/*
+ * One row for each command: help, the man page's test and the completions'
+ * test read this table.
+ */
+struct command {
+	const char *name; /* `ps`, `store ls` */
+	const char *operands;
+	const char *summary; /* one line, no full stop */
+	const char *help;    /* whole sentences */
+	int min_operands, max_operands;
+	enum command_start start;
+	int (*fn)(struct ctl *ctl); /* returns the exit code */
+};
+
+extern const struct command ctl_commands[];
+extern const size_t ctl_n_commands;
+
+/* ctl_control.c: what thoxd is asked */
+int ctl_ps(struct ctl *ctl);
+int ctl_status(struct ctl *ctl);
+int ctl_signal(struct ctl *ctl); /* kill, terminate, pause, resume */
+int ctl_mount(struct ctl *ctl);	 /* mount, unmount */
+int ctl_shutdown(struct ctl *ctl);
+
+/* ctl_read.c: what the store holds; no thoxd needed */
+int ctl_store_ls(struct ctl *ctl);
+int ctl_store_cat(struct ctl *ctl);
+int ctl_store_log(struct ctl *ctl);
+int ctl_store_verify(struct ctl *ctl);
+
+/* ctl_write.c */
+int ctl_store_put(struct ctl *ctl);
+int ctl_store_rollback(struct ctl *ctl);
+int ctl_store_rm(struct ctl *ctl);
+
+/* ctl_diff.c */
+int ctl_store_diff(struct ctl *ctl);
+
+/* Says `cannot …: strerror` and gives the exit code for it. */
+int ctl_fail(const char *what, int r);

@@ -1,0 +1,138 @@
+/*
+ * The ceiling, exactly, and what Lua expects of its memory.
+ */
+
+#include <lauxlib.h>
+#include <lualib.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "base/tap.h"
+#include "runner/allocator.h"
+#include "runner/limits.h"
+
+static unsigned exhausted;
+
+static void on_exhausted(void)
+{
+	exhausted++;
+}
+
+/* Verify that the last byte may be had, and not one more. */
+static void test_ceiling_is_exact(void)
+{
+	struct allocator a;
+	void *p, *q;
+
+	allocator_init(&a, 1000, on_exhausted);
+	p = allocator_call(&a, NULL, 5 /* a type tag */, 600);
+	CHECK(p);
+	CHECK(!allocator_call(&a, NULL, 0, 401));
+	q = allocator_call(&a, NULL, 0, 400);
+	CHECK(q);
+	CHECK_EQ(a.used_bytes, 1000);
+	CHECK(!allocator_call(&a, q, 400, 401));
+	CHECK(!allocator_call(&a, q, 400, SIZE_MAX));
+	q = allocator_call(&a, q, 400, 399);
+	CHECK_EQ(a.used_bytes, 999);
+	q = allocator_call(&a, q, 399, 400);
+	CHECK(q);
+	CHECK(!allocator_call(&a, p, 600, 0));
+	CHECK(!allocator_call(&a, q, 400, 0));
+	CHECK(!allocator_call(&a, NULL, 0, 0));
+	CHECK_EQ(a.used_bytes, 0);
+}
+
+/* Verify that an allowance is counted from what is used. */
+static void test_allow(void)
+{
+	struct allocator a;
+	void *p;
+
+	allocator_init(&a, 100, on_exhausted);
+	p = allocator_call(&a, NULL, 0, 100);
+	allocator_allow(&a, 50);
+	CHECK_EQ(a.limit_bytes, 150);
+	p = allocator_call(&a, p, 100, 150);
+	CHECK(p);
+	allocator_allow(&a, SIZE_MAX);
+	CHECK_EQ(a.limit_bytes, SIZE_MAX);
+	allocator_call(&a, p, 150, 0);
+}
+
+/* Verify that living at the ceiling ends, and one large request does not. */
+static void test_exhaustion(void)
+{
+	struct allocator a;
+	void *p;
+
+	exhausted = 0;
+	allocator_init(&a, 1000, on_exhausted);
+	for (int i = 0; i < 10 * LIMIT_REFUSED_ALLOCATIONS; i++)
+		CHECK(!allocator_call(&a, NULL, 0, 2000));
+	CHECK_EQ(exhausted, 0);
+	p = allocator_call(&a, NULL, 0, 900);
+	for (int i = 0; i < LIMIT_REFUSED_ALLOCATIONS; i++)
+		CHECK(!allocator_call(&a, NULL, 0, 200));
+	CHECK_EQ(exhausted, 0);
+	allocator_call(&a, NULL, 0, 200);
+	CHECK_EQ(exhausted, 1);
+	allocator_call(&a, p, 900, 0);
+}
+
+/* Verify that Lua's own count of its memory is ours, whatever it did, and that
+ * nothing is left when it is closed. */
+static void test_lua_agrees(void)
+{
+	static const char text[] =
+		"local t = {} for i = 1, 1e4 do t[i] = ('x'):rep(i % 100) end "
+		"t = nil collectgarbage() "
+		"local co = coroutine.wrap(function() coroutine.yield() end) "
+		"co() return pcall(string.rep, 'x', 1e9)";
+	struct allocator a;
+	lua_State *L;
+
+	allocator_init(&a, 8 << 20, on_exhausted);
+	L = lua_newstate(allocator_call, &a);
+	CHECK(L);
+	luaL_openlibs(L);
+	CHECK_EQ(luaL_dostring(L, text), LUA_OK);
+	CHECK_EQ(lua_toboolean(L, 1), 0);
+	CHECK_EQ(a.used_bytes, (size_t)lua_gc(L, LUA_GCCOUNT) * 1024 +
+				       (size_t)lua_gc(L, LUA_GCCOUNTB));
+	lua_close(L);
+	CHECK_EQ(a.used_bytes, 0);
+}
+
+/* Verify that Lua meets every refusal from the first allocation on with an
+ * error, never a crash. */
+static void test_every_allocation_refused(void)
+{
+	for (size_t limit = 1000; limit < 60000; limit += 61) {
+		struct allocator a;
+		lua_State *L;
+
+		allocator_init(&a, limit, on_exhausted);
+		L = lua_newstate(allocator_call, &a);
+		if (!L) {
+			CHECK_EQ(a.used_bytes, 0);
+			continue;
+		}
+		if (luaL_loadstring(L, "local t = {} for i = 1, 200 do t[i] = "
+				       "{} t['k' .. i] = i end") == LUA_OK)
+			lua_pcall(L, 0, 0, 0);
+		CHECK(a.used_bytes <= limit);
+		lua_close(L);
+		CHECK_EQ(a.used_bytes, 0);
+	}
+}
+
+int main(void)
+{
+	RUN(test_ceiling_is_exact);
+	RUN(test_allow);
+	RUN(test_exhaustion);
+	RUN(test_lua_agrees);
+	RUN(test_every_allocation_refused);
+	return tap_done();
+}

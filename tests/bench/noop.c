@@ -1,0 +1,6 @@
+/* The floor of starting anything: a static program that does nothing. */
+
+int main(void)
+{
+	return 0;
+}
