@@ -548,38 +548,37 @@ static void plan_waiter(struct batch *b, struct commit_wait *w)
 	}
 }
 
-static void fail_all(struct commit_wait *w, size_t waiters, int r,
+static void fail_all(struct commit_wait **waiters, size_t count, int r,
 		     bool also_done)
 {
-	for (; waiters-- > 0; w = w->next) {
+	for (size_t i = 0; i < count; i++) {
+		struct commit_wait *w = waiters[i];
+
 		w->result = r;
-		for (size_t i = 0; i < w->count; i++)
-			if (also_done || w->changes[i].result == 0)
-				w->changes[i].result = r;
+		for (size_t j = 0; j < w->count; j++)
+			if (also_done || w->changes[j].result == 0)
+				w->changes[j].result = r;
 	}
 }
 
-/* @first and the @waiters - 1 after it; what comes behind them may grow
- * meanwhile. */
-static void run(struct store *s, struct commit_wait *first, size_t waiters,
-		size_t count)
+static void run(struct store *s, struct commit_wait **waiters, size_t count,
+		size_t steps)
 {
 	struct batch b = { .s = s };
-	struct commit_wait *w = first;
 	int r;
 
-	b.steps = calloc(count, sizeof(*b.steps));
+	b.steps = calloc(steps, sizeof(*b.steps));
 	r = b.steps ? store_begin(s) : -ENOMEM;
 	if (r < 0) {
-		fail_all(first, waiters, r, true);
+		fail_all(waiters, count, r, true);
 		free(b.steps);
 		return;
 	}
-	for (size_t i = 0; i < waiters; i++, w = w->next)
-		plan_waiter(&b, w);
+	for (size_t i = 0; i < count; i++)
+		plan_waiter(&b, waiters[i]);
 	r = b.count ? run_steps(&b) : 0;
 	if (r < 0)
-		fail_all(first, waiters, r, false);
+		fail_all(waiters, count, r, false);
 	store_end(s);
 	journal_batch_deinit(&b.journal);
 	free(b.steps);
@@ -588,27 +587,25 @@ static void run(struct store *s, struct commit_wait *first, size_t waiters,
 /* Take what waits, up to a batch, and do it. The queue is held. */
 static void lead(struct store *s)
 {
-	struct commit_wait *first = s->queue_first, *w = first;
-	size_t waiters = 0, count = 0;
+	struct commit_wait *waiters[BATCH_MAX], *w = s->queue_first;
+	size_t count = 0, steps = 0;
 
 	do {
-		count += w->count;
-		waiters++;
+		steps += w->count;
+		waiters[count++] = w;
 		w = w->next;
-	} while (w && count + w->count <= BATCH_MAX);
+	} while (w && steps + w->count <= BATCH_MAX);
+	s->queue_first = w;
+	if (!w)
+		s->queue_end = &s->queue_first;
 
 	s->queue_busy = true;
 	pthread_mutex_unlock(&s->queue);
-	run(s, first, waiters, count);
+	run(s, waiters, count, steps);
 	pthread_mutex_lock(&s->queue);
 
-	for (; waiters > 0; waiters--) {
-		first->done = true;
-		first = first->next;
-	}
-	s->queue_first = first;
-	if (!first)
-		s->queue_end = &s->queue_first;
+	for (size_t i = 0; i < count; i++)
+		waiters[i]->done = true;
 	s->queue_busy = false;
 	pthread_cond_broadcast(&s->queue_moved);
 }

@@ -841,12 +841,10 @@ static bool change_boot(void)
 static void test_the_journal_restores_plain_files(void)
 {
 	static const char *const loss[] = {
-		"mv old .index && : > programs/a && : > programs/b",
-		("mv old .index && rm -r programs .versions && "
-		 "mkdir -p .versions && cp -r was programs"),
-		": > programs/a && rm .versions/*",
-		("mv old .index && mv programs/a .versions/x && "
-		 "cp was/a programs/a"),
+		"mv old .index; : > programs/a; : > programs/b",
+		"mv old .index; rm -r programs .versions; cp -r was programs",
+		": > programs/a; rm .versions/*",
+		"mv old .index; mv programs/a .versions/x; cp was/a programs",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(loss); i++) {
