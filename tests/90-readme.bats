@@ -8,7 +8,7 @@ setup() {
 	export HOME XDG_RUNTIME_DIR=$HOME/run
 	mkdir -m 700 "$XDG_RUNTIME_DIR"
 	unset THOX_DIR
-	cd "$HOME"
+	cd "$HOME" || return
 }
 
 teardown() {
