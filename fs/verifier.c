@@ -244,7 +244,7 @@ static int add_rules(scmp_filter_ctx ctx)
 			ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 3,
 			SCMP_A2(SCMP_CMP_MASKED_EQ,
 				~(uint64_t)(PROT_READ | PROT_WRITE), 0),
-			SCMP_A3(SCMP_CMP_EQ, MAP_PRIVATE | MAP_ANONYMOUS),
+			SCMP_A3(SCMP_CMP_EQ, MAP_PRIVATE | MAP_ANONYMOUS, 0),
 			SCMP_A4(SCMP_CMP_MASKED_EQ, 0xffffffff, 0xffffffff));
 	return r;
 }
