@@ -52,18 +52,25 @@ void draft_name(uint64_t draft_id, uint64_t id, enum store_dir dir,
 		 store_dir_name(dir), name);
 }
 
+/* Written one way only: lower case, no leading zero. */
 static int parse_id(const char **text, uint64_t *ret_id)
 {
-	char *end;
-	unsigned long long id;
+	static const char digits[] = "0123456789abcdef";
+	uint64_t id = 0;
+	const char *p;
 
-	if (!**text || !strchr("123456789abcdef", **text))
+	for (p = *text; *p && *p != '-'; p++) {
+		const char *digit = strchr(digits, *p);
+
+		if (!digit || id >> (STORE_ID_BITS - 4))
+			return -EINVAL;
+		id = id << 4 | (uint64_t)(digit - digits);
+		if (id == 0)
+			return -EINVAL;
+	}
+	if (*p != '-' || id == 0)
 		return -EINVAL;
-	errno = 0;
-	id = strtoull(*text, &end, 16);
-	if (errno || *end != '-' || id >> STORE_ID_BITS)
-		return -EINVAL;
-	*text = end + 1;
+	*text = p + 1;
 	*ret_id = id;
 	return 0;
 }
