@@ -33,135 +33,9 @@ struct store_draft {
 	bool dirty;
 };
 
-static void count(struct store_text *t, uint64_t size)
-{
-	uint64_t before = atomic_exchange(&t->size_bytes, size);
-
-	atomic_fetch_add(&t->s->plain_bytes, size - before);
-}
-
-void text_uncount(struct store_text *t)
-{
-	count(t, 0);
-}
-
-void text_file(const struct store_text *t, char ret_file[DRAFT_NAME_BYTES])
-{
-	draft_name(t->draft_id, t->id, t->dir, t->name, ret_file);
-}
-
-struct store_text *store_text_free(struct store_text *t)
-{
-	char file[DRAFT_NAME_BYTES];
-
-	if (!t || atomic_fetch_sub(&t->refs, 1) > 1)
-		return NULL;
-	if (!atomic_load(&t->committed) && !t->leave && t->fd >= 0) {
-		text_file(t, file);
-		unlinkat(t->s->draftsfd, file, 0);
-	}
-	count(t, 0);
-	fd_close(t->fd);
-	free(t);
-	return NULL;
-}
-
 static void text_freep(struct store_text **t)
 {
 	*t = store_text_free(*t);
-}
-
-static int new_text(struct store *s, uint64_t draft_id, enum store_dir dir,
-		    const char *name, struct store_text **ret_text)
-{
-	_cleanup_(text_freep) struct store_text *t = NULL;
-	char file[DRAFT_NAME_BYTES];
-	int r;
-
-	if (!name_valid(name) || (unsigned)dir >= DIR_DATA)
-		return -EINVAL;
-	r = store_writable(s);
-	if (r < 0)
-		return r;
-	t = calloc(1, sizeof(*t));
-	if (!t)
-		return -ENOMEM;
-	t->s = s;
-	t->fd = -1;
-	t->dir = dir;
-	atomic_init(&t->refs, 1);
-	strcpy(t->name, name);
-	r = store_new_id(s, &t->id);
-	if (r < 0)
-		return r;
-	t->draft_id = draft_id ? draft_id : t->id;
-	text_file(t, file);
-	t->fd = openat(s->draftsfd, file,
-		       O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-		       0644);
-	if (t->fd < 0)
-		return -errno;
-	flock(t->fd, LOCK_SH | LOCK_NB);
-	*ret_text = steal(&t);
-	return 0;
-}
-
-int store_text_fd(const struct store_text *t)
-{
-	return t->fd;
-}
-
-static int fill(struct store_text *t, int fd)
-{
-	struct stat st;
-	int r;
-
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	r = store_room(t->s, (uint64_t)st.st_size, (uint64_t)st.st_size);
-	if (r == 0)
-		r = content_copy(fd, t->fd);
-	if (r == 0 && fstat(t->fd, &st) < 0)
-		r = -errno;
-	/* It may have grown while it was copied. */
-	if (r == 0 && (uint64_t)st.st_size > t->s->file_limit_bytes)
-		r = -EFBIG;
-	if (r == 0)
-		count(t, (uint64_t)st.st_size);
-	return r;
-}
-
-int store_text_from_fd(struct store *s, enum store_dir dir, const char *name,
-		       int fd, struct store_text **ret_text)
-{
-	_cleanup_(text_freep) struct store_text *t = NULL;
-	int r;
-
-	r = new_text(s, 0, dir, name, &t);
-	if (r == 0)
-		r = fill(t, fd);
-	if (r == 0)
-		*ret_text = steal(&t);
-	return r;
-}
-
-int store_text_from_bytes(struct store *s, enum store_dir dir, const char *name,
-			  const void *data, size_t size,
-			  struct store_text **ret_text)
-{
-	_cleanup_(text_freep) struct store_text *t = NULL;
-	int r;
-
-	r = store_room(s, size, size);
-	if (r == 0)
-		r = new_text(s, 0, dir, name, &t);
-	if (r == 0)
-		r = fd_write_all(t->fd, data, size);
-	if (r < 0)
-		return r;
-	count(t, size);
-	*ret_text = steal(&t);
-	return 0;
 }
 
 static void draft_freep(struct store_draft **d)
@@ -182,9 +56,9 @@ int store_draft_new(struct store *s, enum store_dir dir, const char *name,
 	if (base_id)
 		r = store_read_id(s, base_id, NULL, NULL, &base);
 	if (r == 0)
-		r = new_text(s, 0, dir, name, &d->text);
+		r = text_new(s, 0, dir, name, &d->text);
 	if (r == 0 && base >= 0)
-		r = fill(d->text, base);
+		r = text_fill(d->text, base);
 	if (r < 0)
 		return r;
 	d->id = d->text->draft_id;
@@ -216,7 +90,7 @@ static int reopen_file(struct store *s, const char *file, uint64_t draft_id,
 	if (!S_ISREG(st.st_mode))
 		return -EPERM;
 	flock(t->fd, LOCK_SH | LOCK_NB);
-	count(t, (uint64_t)st.st_size);
+	text_count(t, (uint64_t)st.st_size);
 	t->leave = false;
 	*ret_text = steal(&t);
 	return 0;
@@ -390,9 +264,9 @@ static int thaw(struct store_draft *d, bool keep_bytes)
 	if (atomic_load(&old->refs) == 1 && !atomic_load(&old->committed))
 		return 0;
 
-	r = new_text(d->s, d->id, old->dir, old->name, &t);
+	r = text_new(d->s, d->id, old->dir, old->name, &t);
 	if (r == 0 && keep_bytes)
-		r = fill(t, old->fd);
+		r = text_fill(t, old->fd);
 	if (r < 0)
 		return r;
 	d->version = store_draft_version(d);
@@ -424,7 +298,7 @@ ssize_t store_draft_write(struct store_draft *d, const void *data, size_t size,
 		return -errno;
 	end = (uint64_t)offset + (uint64_t)n;
 	if (n > 0 && end > d->text->size_bytes)
-		count(d->text, end);
+		text_count(d->text, end);
 	return n;
 }
 
@@ -441,7 +315,7 @@ int store_draft_truncate(struct store_draft *d, uint64_t size)
 	d->dirty = true;
 	if (ftruncate(d->text->fd, (off_t)size) < 0)
 		return -errno;
-	count(d->text, size);
+	text_count(d->text, size);
 	return 0;
 }
 
@@ -455,8 +329,8 @@ int store_draft_fill(struct store_draft *d, int fd)
 	d->dirty = true;
 	if (ftruncate(d->text->fd, 0) < 0)
 		return -errno;
-	count(d->text, 0);
-	return fill(d->text, fd);
+	text_count(d->text, 0);
+	return text_fill(d->text, fd);
 }
 
 int store_draft_utimens(struct store_draft *d, const struct timespec *mtime)

@@ -108,3 +108,9 @@ typedef bool (*index_keep_fn)(const struct record *rec, uint32_t at,
 int index_compact(struct index *ix, index_keep_fn keep, void *user);
 
 int index_sync(struct index *ix);
+
+/* index_memory.c, for index.c only: start again; take one record in, the only
+ * thing that changes the memory; where an id's record is, or 0. */
+void index_forget(struct index *ix);
+int index_apply(struct index *ix, const struct record *rec, uint32_t at);
+uint32_t index_at_id(const struct index *ix, uint64_t id, bool draft);

@@ -77,7 +77,7 @@ int draft_name_parse(const char *file, uint64_t *ret_draft_id, uint64_t *ret_id,
 		     enum store_dir *ret_dir,
 		     char ret_name[NAME_MAX_BYTES + 1]);
 
-/* store.c */
+/* lock.c */
 int store_new_id(struct store *s, uint64_t *ret_id);
 int store_lock(struct store *s); /* commit is held */
 void store_unlock(struct store *s);
@@ -87,6 +87,8 @@ int store_settle(struct store *s);
 /* lock, settle; and back. */
 int store_begin(struct store *s);
 void store_end(struct store *s);
+
+/* store.c */
 /* Does @growth more fit into the quota? -ENOSPC. */
 int store_room(struct store *s, uint64_t size, uint64_t growth);
 /* CLOCK_REALTIME */
@@ -105,10 +107,16 @@ int history_read(struct store *s, const struct index_node *node,
 int history_excess(struct store *s, const struct index_node *node,
 		   struct history *ret_history);
 
-/* draft.c */
+/* text.c: @draft_id 0 makes it a draft of its own */
+int text_new(struct store *s, uint64_t draft_id, enum store_dir dir,
+	     const char *name, struct store_text **ret_text);
+/* Append what @fd holds, within the limits. */
+int text_fill(struct store_text *t, int fd);
+/* Its bytes, for the quota; 0 when they are counted elsewhere from now on. */
+void text_count(struct store_text *t, uint64_t size);
 void text_file(const struct store_text *t, char ret_file[DRAFT_NAME_BYTES]);
-/* Its bytes are counted elsewhere, or nowhere, from now on. */
-void text_uncount(struct store_text *t);
+
+/* draft.c */
 /* All files of .drafts whose names are well-formed. */
 struct draft_found {
 	uint64_t draft_id, id;
@@ -130,13 +138,15 @@ int content_open(int dirfd, const char *name, struct stat *ret_stat,
 int content_target(int dirfd, const char *name,
 		   char ret_target[NAME_MAX_BYTES + 1]);
 
-/* publish.c: as store_commit(), but all of it happens or nothing does. */
+/* queue.c: as store_commit(), but all of it happens or nothing does. */
 int commit_together(struct store *s, struct store_change *changes,
 		    size_t count);
 
 /* recover.c */
 int store_recover(struct store *s); /* under the lock */
-int store_adopt(struct store *s);   /* live files that the index lost */
+
+/* adopt.c */
+int store_adopt(struct store *s); /* live files that the index lost */
 /* One name whose plain file is not the recorded one. */
 int store_adopt_name(struct store *s, enum store_dir dir, const char *name);
 

@@ -10,13 +10,11 @@
 
 #include "base/fd.h"
 #include "base/util.h"
-#include "fs/private.h"
+#include "fs/publish.h"
 
 /*
- * Commits that arrive while one runs wait, and then go together: the first of
- * them takes them all. A batch is
+ * A batch is
  *
- *   plan     what each change means, in order, as records
  *   journal  one write and one sync for all of them
  *   move     plain files: the draft and the live file change places, then the
  *            old one goes to .versions
@@ -26,255 +24,6 @@
  * ext4 start writing the new one out at once, which is what the journal is
  * there to put off.
  */
-#define BATCH_MAX 32U
-
-struct commit_wait {
-	struct store_change *changes;
-	size_t count;
-	bool together;
-	int result;
-	bool done;
-	struct commit_wait *next;
-};
-
-/* What a name shows at some point of the plan. */
-struct state {
-	uint64_t live_id, live_version, live_draft, max_version;
-};
-
-struct step {
-	struct store_change *change;
-	struct record rec;
-	struct state before;
-	bool journaled, together;
-	bool apart; /* text is synced in its own file */
-};
-
-struct batch {
-	struct store *s;
-	struct step *steps;
-	size_t count;
-	struct journal_batch journal;
-	bool apart;
-};
-
-static int index_state(struct store *s, enum store_dir dir, const char *name,
-		       struct state *ret)
-{
-	struct state state = { 0 };
-	struct index_node *node;
-	struct record rec;
-	int r = 0;
-
-	pthread_mutex_lock(&s->memory);
-	node = index_find(&s->index, dir, name);
-	if (node)
-		state.max_version = node->version;
-	if (node && node->live) {
-		r = index_record(&s->index, node->live, &rec);
-		state.live_id = rec.id;
-		state.live_version = rec.version;
-		state.live_draft = rec.draft_id;
-	}
-	pthread_mutex_unlock(&s->memory);
-	if (r == 0)
-		*ret = state;
-	return r;
-}
-
-static struct state state_after(const struct step *step)
-{
-	struct state state = step->before;
-
-	if (step->rec.type == RECORD_REMOVED)
-		state.live_id = state.live_version = state.live_draft = 0;
-	if (step->rec.type == RECORD_PUBLISHED) {
-		state.live_id = step->rec.id;
-		state.live_version = step->rec.version;
-		state.live_draft = step->rec.draft_id;
-		if (step->rec.version > state.max_version)
-			state.max_version = step->rec.version;
-	}
-	return state;
-}
-
-/* The step of the plan before @step that concerns the same name, or NULL. */
-static struct step *step_before(struct batch *b, const struct step *step)
-{
-	for (struct step *p = b->steps + (step - b->steps); p-- > b->steps;)
-		if (p->rec.dir == step->rec.dir &&
-		    strcmp(p->rec.name, step->rec.name) == 0 &&
-		    p->rec.type != RECORD_REJECTED)
-			return p;
-	return NULL;
-}
-
-/* What comes from outside is shown on terminals. */
-static void copy_printable(char *to, size_t capacity, const char *from)
-{
-	size_t n = 0;
-
-	for (; from && *from && n + 1 < capacity; from++, n++)
-		to[n] = (unsigned char)*from < 32 || *from == 127 ? '?' : *from;
-	to[n] = '\0';
-}
-
-static void plan_writer(struct record *rec, const struct store_writer *w)
-{
-	char command[STORE_COMMAND_BYTES];
-
-	memcpy(command, w->command, sizeof(command));
-	command[sizeof(command) - 1] = '\0';
-	rec->uid = w->uid;
-	rec->pid = (uint32_t)w->pid;
-	copy_printable(rec->command, sizeof(rec->command), command);
-}
-
-/* Read the text once: into the journal where it is short, and its hash. */
-static int plan_text(struct batch *b, struct step *step)
-{
-	const struct store_text *t = step->change->text;
-	struct record *rec = &step->rec;
-	struct stat st;
-	void *bytes;
-	ssize_t n;
-	int r;
-
-	if (atomic_load(&t->committed))
-		return -EINVAL;
-	if (fstat(t->fd, &st) < 0)
-		return -errno;
-	rec->id = t->id;
-	rec->draft_id = t->draft_id;
-	rec->ino = st.st_ino;
-	rec->size_bytes = (uint64_t)st.st_size;
-	rec->mtime_ns = timespec_ns(&st.st_mtim);
-	if (rec->size_bytes > b->s->file_limit_bytes)
-		return -EFBIG;
-	step->apart =
-		!step->journaled || rec->size_bytes > JOURNAL_INLINE_BYTES ||
-		b->journal.inlined + rec->size_bytes > JOURNAL_BATCH_BYTES;
-	if (step->apart)
-		return content_hash(t->fd, rec->size_bytes, rec->sha256);
-
-	r = journal_batch_room(&b->journal, rec->size_bytes, &bytes);
-	if (r < 0)
-		return r;
-	n = pread(t->fd, bytes, rec->size_bytes, 0);
-	if (n != (ssize_t)rec->size_bytes)
-		return n < 0 ? -errno : -EIO;
-	content_hash_bytes(bytes, rec->size_bytes, rec->sha256);
-	return 0;
-}
-
-static int plan_link(struct store *s, struct step *step)
-{
-	const char *target = step->change->target;
-	struct record *rec = &step->rec;
-	int r;
-
-	if (!name_valid(target))
-		return -EPERM;
-	r = store_new_id(s, &rec->id);
-	if (r < 0)
-		return r;
-	rec->draft_id = rec->id;
-	rec->size_bytes = strlen(target);
-	rec->mtime_ns = rec->time_ns;
-	strcpy(rec->target, target);
-	content_hash_bytes(target, rec->size_bytes, rec->sha256);
-	return 0;
-}
-
-static int plan_removed(struct store *s, struct step *step)
-{
-	struct record *rec = &step->rec;
-
-	if (!step->before.live_id) {
-		int r = store_lookup(s, rec->dir, rec->name, NULL);
-
-		/* What the layer below shows cannot be removed. */
-		return r == 0 ? -EPERM : -ENOENT;
-	}
-	rec->type = RECORD_REMOVED;
-	rec->flags = step->change->moved ? RECORD_MOVED : 0;
-	rec->id = rec->draft_id = step->before.live_id;
-	rec->version = step->before.live_version;
-	rec->mtime_ns = rec->time_ns;
-	return 0;
-}
-
-static int plan_published(struct batch *b, struct step *step)
-{
-	const struct store_change *c = step->change;
-	struct record *rec = &step->rec;
-	int r;
-
-	if (c->exclusive && step->before.live_id)
-		return -EEXIST;
-	if (!c->text == !c->target)
-		return -EINVAL;
-	rec->type = RECORD_PUBLISHED;
-	r = c->text ? plan_text(b, step) : plan_link(b->s, step);
-	if (r < 0)
-		return r;
-	rec->version = step->before.max_version + 1;
-	if (c->replaces && c->replaces == step->before.live_version &&
-	    rec->draft_id == step->before.live_draft) {
-		rec->version = c->replaces;
-		rec->flags = RECORD_REPLACES;
-	}
-	return rec->version > UINT32_MAX ? -EOVERFLOW : 0;
-}
-
-static int plan(struct batch *b, struct step *step)
-{
-	const struct store_change *c = step->change;
-	struct record *rec = &step->rec;
-	struct step *before;
-	unsigned flags;
-	void *unused;
-	int r = 0;
-
-	if ((unsigned)c->dir >= DIR_DATA || !c->name || !name_valid(c->name) ||
-	    (c->runtime && c->runtime[0] && !name_valid(c->runtime)))
-		return -EINVAL;
-	rec->dir = c->dir;
-	rec->time_ns = time_now_ns();
-	strcpy(rec->name, c->name);
-	strcpy(rec->runtime, c->runtime ? c->runtime : "");
-	copy_printable(rec->reason, sizeof(rec->reason), c->reason);
-	plan_writer(rec, &c->writer);
-
-	before = step_before(b, step);
-	if (before)
-		step->before = state_after(before);
-	else
-		r = index_state(b->s, c->dir, c->name, &step->before);
-	if (r < 0)
-		return r;
-
-	if (c->event == STORE_REJECTED) {
-		rec->type = RECORD_REJECTED;
-		return c->text ? plan_text(b, step) : -EINVAL;
-	}
-	step->journaled = true;
-	r = c->event == STORE_REMOVED ? plan_removed(b->s, step)
-				      : plan_published(b, step);
-	if (r < 0)
-		return r;
-
-	flags = step->together ? JOURNAL_CONTINUES : 0;
-	if (c->text && !step->apart)
-		flags |= JOURNAL_INLINE;
-	b->apart |= step->apart;
-	r = journal_batch_room(&b->journal, 0, &unused);
-	if (r == 0)
-		journal_batch_add(&b->journal, rec, flags,
-				  flags & JOURNAL_INLINE ? rec->size_bytes : 0);
-	return r;
-}
-
 /* Everything that can fail for want of space is asked for here, before the
  * journal says that it happened. */
 static int set_aside(struct batch *b)
@@ -447,7 +196,7 @@ static int move_all(struct batch *b)
 		struct step *step = &b->steps[i], *before;
 		int r;
 
-		before = step_before(b, step);
+		before = batch_before(b, step);
 		r = before && before->change->result < 0
 			    ? before->change->result
 			    : first; /* set by a group that failed */
@@ -495,11 +244,11 @@ static void tell(struct step *step)
 		return;
 	atomic_store(&c->text->version,
 		     c->ret_entry.live ? step->rec.version : 0);
-	text_uncount(c->text);
+	text_count(c->text, 0);
 	atomic_store(&c->text->committed, true);
 }
 
-static int run_steps(struct batch *b)
+int batch_run(struct batch *b)
 {
 	struct store *s = b->s;
 	int r;
@@ -521,135 +270,4 @@ static int run_steps(struct batch *b)
 		if (b->steps[i].change->result == 0)
 			tell(&b->steps[i]);
 	return 0;
-}
-
-/* A change that cannot be planned fails alone, or takes its group with it. */
-static void plan_waiter(struct batch *b, struct commit_wait *w)
-{
-	size_t count = b->count, used = b->journal.used;
-
-	for (size_t i = 0; i < w->count; i++) {
-		struct step *step = &b->steps[b->count];
-		struct store_change *c = &w->changes[i];
-
-		memset(step, 0, sizeof(*step));
-		step->change = c;
-		step->together = w->together && i + 1 < w->count;
-		c->result = plan(b, step);
-		if (c->result == 0) {
-			b->count++;
-		} else if (w->together) {
-			b->count = count;
-			b->journal.used = used;
-			for (size_t j = 0; j < w->count; j++)
-				w->changes[j].result = c->result;
-			return;
-		}
-	}
-}
-
-static void fail_all(struct commit_wait **waiters, size_t count, int r,
-		     bool also_done)
-{
-	for (size_t i = 0; i < count; i++) {
-		struct commit_wait *w = waiters[i];
-
-		w->result = r;
-		for (size_t j = 0; j < w->count; j++)
-			if (also_done || w->changes[j].result == 0)
-				w->changes[j].result = r;
-	}
-}
-
-static void run(struct store *s, struct commit_wait **waiters, size_t count,
-		size_t steps)
-{
-	struct batch b = { .s = s };
-	int r;
-
-	b.steps = calloc(steps, sizeof(*b.steps));
-	r = b.steps ? store_begin(s) : -ENOMEM;
-	if (r < 0) {
-		fail_all(waiters, count, r, true);
-		free(b.steps);
-		return;
-	}
-	for (size_t i = 0; i < count; i++)
-		plan_waiter(&b, waiters[i]);
-	r = b.count ? run_steps(&b) : 0;
-	if (r < 0)
-		fail_all(waiters, count, r, false);
-	store_end(s);
-	journal_batch_deinit(&b.journal);
-	free(b.steps);
-}
-
-/* Take what waits, up to a batch, and do it. The queue is held. */
-static void lead(struct store *s)
-{
-	struct commit_wait *waiters[BATCH_MAX], *w = s->queue_first;
-	size_t count = 0, steps = 0;
-
-	do {
-		steps += w->count;
-		waiters[count++] = w;
-		w = w->next;
-	} while (w && steps + w->count <= BATCH_MAX);
-	s->queue_first = w;
-	if (!w)
-		s->queue_end = &s->queue_first;
-
-	s->queue_busy = true;
-	pthread_mutex_unlock(&s->queue);
-	run(s, waiters, count, steps);
-	pthread_mutex_lock(&s->queue);
-
-	for (size_t i = 0; i < count; i++)
-		waiters[i]->done = true;
-	s->queue_busy = false;
-	pthread_cond_broadcast(&s->queue_moved);
-}
-
-static int commit(struct store *s, struct commit_wait *self)
-{
-	if (self->count == 0)
-		return 0;
-	pthread_mutex_lock(&s->queue);
-	*s->queue_end = self;
-	s->queue_end = &self->next;
-	while (!self->done) {
-		if (s->queue_busy)
-			pthread_cond_wait(&s->queue_moved, &s->queue);
-		else
-			lead(s);
-	}
-	pthread_mutex_unlock(&s->queue);
-	return self->result;
-}
-
-int store_commit(struct store *s, struct store_change *changes, size_t count)
-{
-	int r = 0;
-
-	for (size_t done = 0; done < count; done += BATCH_MAX) {
-		size_t n = count - done < BATCH_MAX ? count - done : BATCH_MAX;
-		struct commit_wait self = { .changes = changes + done,
-					    .count = n };
-		int part = commit(s, &self);
-
-		r = r < 0 ? r : part;
-	}
-	return r;
-}
-
-int commit_together(struct store *s, struct store_change *changes, size_t count)
-{
-	struct commit_wait self = { .changes = changes,
-				    .count = count,
-				    .together = true };
-	int r = commit(s, &self);
-
-	for (size_t i = 0; r == 0 && i < count; i++)
-		r = changes[i].result;
-	return r;
 }

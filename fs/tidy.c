@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,113 +16,7 @@
 /* The index is rewritten when this many records are dead, and more of them
  * dead than alive. */
 #define COMPACT_RECORDS 4096U
-
-void store_writer_self(struct store_writer *ret_writer)
-{
-	_cleanup_(fd_closep) int fd = -1;
-	ssize_t n = 0;
-
-	memset(ret_writer, 0, sizeof(*ret_writer));
-	ret_writer->uid = getuid();
-	ret_writer->pid = getpid();
-	fd = open("/proc/self/comm", O_RDONLY | O_CLOEXEC);
-	if (fd >= 0)
-		n = read(fd, ret_writer->command,
-			 sizeof(ret_writer->command) - 1);
-	if (n > 0 && ret_writer->command[n - 1] == '\n')
-		ret_writer->command[n - 1] = '\0';
-}
-
-static void text_freep(struct store_text **t)
-{
-	*t = store_text_free(*t);
-}
-
-int store_rename(struct store *s, enum store_dir dir, const char *from,
-		 const char *to, bool noreplace,
-		 const struct store_writer *writer,
-		 struct store_entry *ret_entry)
-{
-	_cleanup_(text_freep) struct store_text *text = NULL;
-	_cleanup_(fd_closep) int fd = -1;
-	struct store_change changes[2] = {
-		{ .event = STORE_PUBLISHED,
-		  .dir = dir,
-		  .name = to,
-		  .exclusive = noreplace,
-		  .writer = *writer },
-		{ .event = STORE_REMOVED,
-		  .dir = dir,
-		  .name = from,
-		  .moved = true,
-		  .writer = *writer },
-	};
-	struct store_entry e;
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
-	int r;
-
-	if (!name_valid(to))
-		return -EINVAL;
-	r = store_lookup(s, dir, from, &e);
-	if (r < 0)
-		return r;
-	if (e.builtin)
-		return -EPERM;
-	if (strcmp(from, to) == 0)
-		return 0;
-	if (e.target[0]) {
-		changes[0].target = e.target;
-	} else {
-		r = store_read_id(s, e.id, NULL, &e, &fd);
-		if (r == 0)
-			r = store_text_from_fd(s, dir, to, fd, &text);
-		if (r < 0)
-			return r;
-		times[1] = e.mtime;
-		(void)!futimens(text->fd, times);
-		changes[0].text = text;
-		changes[0].runtime = e.runtime;
-	}
-	r = commit_together(s, changes, ARRAY_SIZE(changes));
-	if (r == 0 && ret_entry)
-		*ret_entry = changes[0].ret_entry;
-	return r;
-}
-
-int store_touch(struct store *s, enum store_dir dir, const char *name,
-		const struct timespec *mtime)
-{
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, *mtime };
-	struct index_node *node;
-	struct record rec;
-	struct stat st;
-	int r;
-
-	if (!name_valid(name) || (unsigned)dir >= DIR_DATA)
-		return -EINVAL;
-	r = store_begin(s);
-	if (r < 0)
-		return r;
-	pthread_mutex_lock(&s->memory);
-	node = index_find(&s->index, dir, name);
-	r = node && node->live ? index_record(&s->index, node->live, &rec)
-			       : -ENOENT;
-	if (r == 0 &&
-	    utimensat(s->dirfd[dir], name, times, AT_SYMLINK_NOFOLLOW) < 0)
-		r = -errno;
-	if (r == 0 &&
-	    fstatat(s->dirfd[dir], name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		r = -errno;
-	if (r == 0) {
-		rec.mtime_ns = timespec_ns(&st.st_mtim);
-		rec.flags |= RECORD_TOUCHED;
-		rec.journal_epoch = rec.journal_seq = 0;
-		r = index_append(&s->index, &rec, 1);
-	}
-	pthread_mutex_unlock(&s->memory);
-	store_end(s);
-	return r;
-}
+#define DRAFT_AGE_NS	(24 * 3600 * INT64_C(1000000000))
 
 static int unlink_content(struct store *s, const struct record *rec)
 {
@@ -345,6 +240,24 @@ static int compact(struct store *s)
 	return r;
 }
 
+/* A draft that nobody holds and nobody wrote for a day is of a process that
+ * died long ago. */
+static int drop_old_draft(const struct draft_found *f, void *user)
+{
+	_cleanup_(fd_closep) int fd = -1;
+	struct store *s = user;
+	struct stat st;
+
+	if (fstatat(s->draftsfd, f->file, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    timespec_ns(&st.st_mtim) > time_now_ns() - DRAFT_AGE_NS)
+		return 0;
+	fd = openat(s->draftsfd, f->file,
+		    O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		unlinkat(s->draftsfd, f->file, 0);
+	return 0;
+}
+
 /* What only an idle store does: a name was renamed away, or the index is
  * mostly dead. */
 static bool deep_work(struct store *s)
@@ -369,6 +282,8 @@ int store_idle(struct store *s)
 	r = drop_all_excess(s);
 	if (r == 0 && (deep_work(s) || !journal_empty(&s->journal))) {
 		r = store_checkpoint(s, true);
+		if (r == 0)
+			r = draft_scan(s, drop_old_draft, s);
 		pthread_mutex_lock(&s->memory);
 		if (r == 0)
 			r = purge_moved(s);
@@ -378,104 +293,5 @@ int store_idle(struct store *s)
 		pthread_mutex_unlock(&s->memory);
 	}
 	store_end(s);
-	return r;
-}
-
-static int verify_content(struct store *s, const struct store_entry *e)
-{
-	_cleanup_(fd_closep) int fd = -1;
-	uint8_t sha256[RECORD_SHA256_BYTES];
-	char hex[STORE_SHA256_HEX + 1];
-	int r;
-
-	if (e->target[0])
-		return 0;
-	r = store_read_id(s, e->id, NULL, NULL, &fd);
-	if (r == 0)
-		r = content_hash(fd, e->size_bytes, sha256);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < sizeof(sha256); i++)
-		snprintf(hex + 2 * i, 3, "%02x", sha256[i]);
-	return strcmp(hex, e->sha256) == 0 ? 0 : -EBADMSG;
-}
-
-struct verify {
-	struct store *s;
-	enum store_dir dir;
-	const char *name;
-	store_verify_fn fn;
-	void *user;
-};
-
-static int verify_entry(const struct store_entry *e, void *user)
-{
-	struct verify *v = user;
-
-	if (e->builtin || e->event == STORE_REMOVED)
-		return 0;
-	/* Of refused texts only the newest is kept. */
-	if (e->event == STORE_REJECTED)
-		return 0;
-	return v->fn(v->dir, v->name, e, verify_content(v->s, e), v->user);
-}
-
-/* Names with a past, live or not. */
-static int past_names(struct store *s, enum store_dir dir, char ***ret_names,
-		      size_t *ret_count)
-{
-	struct index *ix = &s->index;
-	size_t n = 0;
-	char **names;
-	int r;
-
-	pthread_mutex_lock(&s->memory);
-	r = index_follow(ix);
-	names = r < 0 ? NULL : calloc(ix->node_count + 1, sizeof(char *));
-	for (size_t i = 0; names && i < ix->table_size; i++)
-		if (ix->table[i] && ix->table[i]->dir == dir &&
-		    ix->table[i]->last) {
-			names[n] = strdup(ix->table[i]->name);
-			n += names[n] != NULL;
-		}
-	pthread_mutex_unlock(&s->memory);
-	if (!names)
-		return r < 0 ? r : -ENOMEM;
-	*ret_names = names;
-	*ret_count = n;
-	return 0;
-}
-
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-int store_verify(struct store *s, store_verify_fn fn, void *user)
-{
-	int r = 0;
-
-	for (int i = 0; i < DIR_DATA && r == 0; i++) {
-		struct verify v = {
-			.s = s, .dir = (enum store_dir)i, .fn = fn, .user = user
-		};
-		char **names;
-		size_t count;
-
-		r = past_names(s, v.dir, &names, &count);
-		if (r < 0)
-			return r;
-		qsort(names, count, sizeof(*names), by_text);
-		for (size_t j = 0; j < count; j++) {
-			v.name = names[j];
-			if (r == 0)
-				r = store_log(s, v.dir, v.name, verify_entry,
-					      &v);
-			if (r == -ENOENT) /* purged meanwhile */
-				r = 0;
-			free(names[j]);
-		}
-		free(names);
-	}
 	return r;
 }
