@@ -266,6 +266,32 @@ static void test_a_parser_that_hangs_is_killed(void)
 	CHECK_EQ(v.result, 0);
 }
 
+/* Verify that many texts may be on their way, one of them deadly, and each
+ * gets its own verdict in whatever order it is waited for. */
+static void test_many_at_once(void)
+{
+	uint32_t tickets[20];
+	pid_t pid = parser();
+	char text[64];
+
+	CHECK(pid > 0 && kill(pid, SIGSTOP) == 0);
+	for (int i = 0; i < 20; i++) {
+		int fd = memfd_create("text", MFD_CLOEXEC);
+
+		snprintf(text, sizeof(text), i % 2 ? "a = %d" : "%d = a", i);
+		CHECK(fd >= 0 && fd_write_all(fd, text, strlen(text)) == 0);
+		CHECK_EQ(verifier_ask(verifier, DIR_PROGRAMS, "many", fd,
+				      &tickets[i]),
+			 0);
+		fd_close(fd);
+	}
+	CHECK_EQ(kill(pid, SIGKILL), 0);
+	for (int i = 19; i >= 0; i--) {
+		CHECK_EQ(verifier_answer(verifier, "many", tickets[i], &v), 0);
+		CHECK_EQ(v.result, i % 2 ? 0 : -EINVAL);
+	}
+}
+
 /* Verify that a verifier that is gone is reported as such. */
 static void test_a_verifier_that_is_gone(void)
 {
@@ -327,6 +353,7 @@ int main(void)
 	RUN(test_services);
 	RUN(test_a_parser_that_dies_is_replaced);
 	RUN(test_a_parser_that_hangs_is_killed);
+	RUN(test_many_at_once);
 	RUN(test_a_verifier_that_is_gone);
 	RUN(test_messages_are_read_without_belief);
 	verifier_free(verifier);

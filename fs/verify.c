@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,9 @@ extern char **environ;
 struct verifier {
 	int fd, kick_fd;
 	pid_t pid;
-	uint32_t seq;
+	atomic_uint seq;
+	/* Answers that came before they were waited for. */
+	struct verify_reply kept[VERIFY_PENDING_MAX];
 };
 
 static void verifier_freep(struct verifier **v)
@@ -180,10 +183,10 @@ static int died(struct verdict *ret, const char *name, int signal)
 	return refuse(ret, name, why);
 }
 
-static int send_request(struct verifier *v, enum store_dir dir,
+static int send_request(struct verifier *v, uint32_t seq, enum store_dir dir,
 			const char *name, int fd, size_t size)
 {
-	struct verify_request request = { .seq = ++v->seq,
+	struct verify_request request = { .seq = seq,
 					  .dir = dir,
 					  .name = name,
 					  .size = size,
@@ -207,37 +210,55 @@ static int send_request(struct verifier *v, enum store_dir dir,
 			   request.by_fd ? fd : -1);
 }
 
-/* The answer to the last request. -ETIMEDOUT: none came in time. */
-static int receive(struct verifier *v, int timeout_msec,
-		   struct verify_reply *ret)
+/* One record from the verifier; -ETIMEDOUT when none came until @end_ns. */
+static int receive_one(struct verifier *v, uint64_t end_ns,
+		       struct verify_reply *ret)
 {
-	uint64_t end = clock_ns() + (uint64_t)timeout_msec * 1000000;
 	char buf[1024];
+	ssize_t n;
 
 	for (;;) {
 		struct pollfd pfd = { .fd = v->fd, .events = POLLIN };
 		uint64_t now = clock_ns();
-		ssize_t n;
 		int r;
 
-		if (now >= end)
+		if (now >= end_ns)
 			return -ETIMEDOUT;
-		r = poll(&pfd, 1, (int)((end - now) / 1000000) + 1);
+		r = poll(&pfd, 1, (int)((end_ns - now) / 1000000) + 1);
 		if (r < 0 && errno != EINTR)
 			return -errno;
-		if (r <= 0)
-			continue;
-		n = verify_recv(v->fd, buf, sizeof(buf), NULL);
-		if (n == 0 || n == -ECONNRESET)
-			return -EPIPE;
-		if (n < 0)
-			return (int)n;
-		r = verify_reply_read(ret, buf, (size_t)n);
+		if (r > 0)
+			break;
+	}
+	n = verify_recv(v->fd, buf, sizeof(buf), NULL);
+	if (n == 0 || n == -ECONNRESET)
+		return -EPIPE;
+	return n < 0 ? (int)n : verify_reply_read(ret, buf, (size_t)n);
+}
+
+/* The answer @seq. Each other one that comes meanwhile is kept, and is a sign
+ * of life: the time starts again. */
+static int receive(struct verifier *v, uint32_t seq, int timeout_msec,
+		   struct verify_reply *ret)
+{
+	struct verify_reply *kept = &v->kept[seq % VERIFY_PENDING_MAX], reply;
+	int r;
+
+	if (kept->seq == seq) {
+		*ret = *kept;
+		return 0;
+	}
+	for (;;) {
+		r = receive_one(v,
+				clock_ns() + (uint64_t)timeout_msec * 1000000,
+				&reply);
 		if (r < 0)
 			return r;
-		/* An older one, of a request that was given up. */
-		if (ret->seq == v->seq || ret->kind == VERIFY_BROKEN)
+		if (reply.seq == seq || reply.kind == VERIFY_BROKEN) {
+			*ret = reply;
 			return 0;
+		}
+		v->kept[reply.seq % VERIFY_PENDING_MAX] = reply;
 	}
 }
 
@@ -261,12 +282,11 @@ static int judge(const struct verify_reply *reply, const char *name,
 	}
 }
 
-int verifier_check(struct verifier *v, enum store_dir dir, const char *name,
-		   int fd, struct verdict *ret_verdict)
+int verifier_ask(struct verifier *v, enum store_dir dir, const char *name,
+		 int fd, uint32_t *ret_ticket)
 {
-	struct verify_reply reply;
 	struct stat st;
-	char why[64];
+	uint32_t seq;
 	int r;
 
 	if (!name_valid(name))
@@ -274,23 +294,51 @@ int verifier_check(struct verifier *v, enum store_dir dir, const char *name,
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (st.st_size > VERIFY_TEXT_BYTES) {
+		*ret_ticket = 0; /* needs no asking */
+		return 0;
+	}
+	do {
+		seq = atomic_fetch_add(&v->seq, 1) + 1;
+	} while (seq == 0);
+	r = send_request(v, seq, dir, name, fd, (size_t)st.st_size);
+	if (r < 0)
+		return r == -ECONNRESET ? -EPIPE : r;
+	*ret_ticket = seq;
+	return 0;
+}
+
+int verifier_answer(struct verifier *v, const char *name, uint32_t ticket,
+		    struct verdict *ret_verdict)
+{
+	struct verify_reply reply;
+	char why[64];
+	int r;
+
+	if (ticket == 0) {
 		snprintf(why, sizeof(why), "a text is at most %u MiB",
 			 VERIFY_TEXT_BYTES >> 20);
 		return refuse(ret_verdict, name, why);
 	}
-
-	r = send_request(v, dir, name, fd, (size_t)st.st_size);
-	if (r == 0)
-		r = receive(v, PATIENCE_MSEC, &reply);
+	r = receive(v, ticket, PATIENCE_MSEC, &reply);
 	if (r == -ETIMEDOUT || r == -EBADMSG) {
 		/* The child does not keep to what it was told: away with it. */
 		if (send(v->kick_fd, "k", 1, MSG_NOSIGNAL) < 0)
 			return -EPIPE;
-		r = receive(v, GRACE_MSEC, &reply);
+		r = receive(v, ticket, GRACE_MSEC, &reply);
 		if (r == -ETIMEDOUT)
 			return died(ret_verdict, name, SIGKILL);
 	}
 	if (r < 0)
 		return r == -ECONNRESET ? -EPIPE : r;
 	return judge(&reply, name, ret_verdict);
+}
+
+int verifier_check(struct verifier *v, enum store_dir dir, const char *name,
+		   int fd, struct verdict *ret_verdict)
+{
+	uint32_t ticket;
+	int r;
+
+	r = verifier_ask(v, dir, name, fd, &ticket);
+	return r < 0 ? r : verifier_answer(v, name, ticket, ret_verdict);
 }

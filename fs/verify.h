@@ -14,7 +14,7 @@
  * syntax, text only (a NUL or `\27Lua` is refused); services: the file's
  * form; data: nothing.
  *
- * A verifier is used by one thread at a time.
+ * Threads: any may ask; one at a time may wait for answers.
  */
 
 #include <stddef.h>
@@ -50,3 +50,16 @@ pid_t verifier_pid(const struct verifier *v);
  */
 int verifier_check(struct verifier *v, enum store_dir dir, const char *name,
 		   int fd, struct verdict *ret_verdict);
+
+/*
+ * The same in two halves, so that many texts are on their way while the asker
+ * does something else: ask hands the text over and hardly blocks, answer waits
+ * for it. @fd may be closed in between, but its file must not change. Answers
+ * come in the order of asking; of those that nobody waits for,
+ * VERIFY_PENDING_MAX are kept.
+ */
+#define VERIFY_PENDING_MAX 64U
+int verifier_ask(struct verifier *v, enum store_dir dir, const char *name,
+		 int fd, uint32_t *ret_ticket);
+int verifier_answer(struct verifier *v, const char *name, uint32_t ticket,
+		    struct verdict *ret_verdict);
