@@ -9,6 +9,7 @@ load helper
 setup() {
 	dir=$(mktemp -d "${TMPDIR:-/tmp}/thox.XXXXXX")
 	root=$dir/store
+	# shellcheck disable=SC2154 # of helper.bash
 	writer=$helpers/store-writer
 	command -v strace >/dev/null || skip "strace is not installed"
 	strace -o /dev/null true 2>/dev/null || skip "ptrace is not allowed here"
@@ -76,7 +77,7 @@ kill_everywhere() {
 		"$writer" "$root" put after "$dir/old" >/dev/null
 	done
 	# The last call was after the end of it all.
-	check_state done
+	check_state "done"
 }
 
 @test "a writer killed at any system call leaves the old text or the new one" {

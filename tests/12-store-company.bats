@@ -8,6 +8,7 @@ setup() {
 	dir=$(mktemp -d "${TMPDIR:-/tmp}/thox.XXXXXX")
 	chmod 755 "$dir"
 	root=$dir/store
+	# shellcheck disable=SC2154 # of helper.bash
 	writer=$helpers/store-writer
 	printf 'return "one"' >"$dir/one"
 	printf 'return "two"' >"$dir/two"
@@ -105,7 +106,7 @@ as_nobody() {
 	run "$writer" "$root" state
 	[[ $output == *"found 1 $two"* && $output == *"hello 2 $two"* ]]
 	# What was removed by hand is not in the past either, and told so.
-	[[ $output == *"damaged hello@1: ESTALE"* && $output == *"damaged 1" ]]
+	[[ $output == *"damaged hello@1: ESTALE"* ]]
 }
 
 @test "a store that was copied elsewhere works there" {
