@@ -58,6 +58,6 @@ void orphans_kill(struct server *s, const char *user_ns)
 		 (int)s->keeper_pid, (int)s->keeper_pid);
 	f = fopen(path, "re");
 	while (f && fscanf(f, "%d", &pid) == 1)
-		if (pid != getpid() && !process_lives(&s->processes, pid))
+		if (pid != getpid() && !process_known(&s->processes, pid))
 			kill_if_in(s, pid, user_ns);
 }

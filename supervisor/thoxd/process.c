@@ -103,6 +103,15 @@ bool process_exited(struct process_table *t, const struct process_exit *exit)
 	return true;
 }
 
+bool process_known(const struct process_table *t, pid_t pid)
+{
+	const struct process *p = t->buckets[(unsigned)pid % PROCESS_BUCKETS];
+
+	while (p && p->pid != pid)
+		p = p->next;
+	return p;
+}
+
 bool process_lives(const struct process_table *t, pid_t pid)
 {
 	const struct process *youngest = NULL;

@@ -56,6 +56,8 @@ void process_remove(struct process_table *t, struct process *p);
 /* True when a process was there for it. It is removed, then told. */
 bool process_exited(struct process_table *t, const struct process_exit *exit);
 
+/* There is one under this PID. */
+bool process_known(const struct process_table *t, pid_t pid);
 /* The youngest under this PID has not ended. */
 bool process_lives(const struct process_table *t, pid_t pid);
 

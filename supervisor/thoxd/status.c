@@ -318,7 +318,7 @@ void status_write_server(struct mp_writer *w, struct server *s)
 	struct utsname kernel = { 0 };
 
 	uname(&kernel);
-	mp_write_map(w, 21);
+	mp_write_map(w, 22);
 	text(w, "software", "thox " PACKAGE_VERSION);
 	number(w, "pid", (uint64_t)getpid());
 	number(w, "keeper_pid", (uint64_t)s->keeper_pid);
