@@ -31,3 +31,10 @@
 
 /* A library's name. */
 #define LIMIT_LIBRARY_NAME_BYTES 128
+
+/* The heap's size at which a program meets its first collection. */
+#define LIMIT_FIRST_COLLECTION_KIB 512
+
+/* The largest hole in the zygote's heap that is worth filling. */
+#define LIMIT_HOLE_BYTES   4096
+#define LIMIT_CACHED_BYTES 1032 /* malloc() caches what is not larger */

@@ -29,6 +29,10 @@
 #include "runner/text.h"
 #include "runner/trap.h"
 
+/* Lua's own pause between collections, and the most it can be told. */
+#define LUA_PAUSE_PERCENT 200
+#define LUA_PAUSE_MOST	  1000
+
 struct runner runner = { .prepare = LUA_NOREF };
 
 static char input_buffer[LIMIT_INPUT_BYTES];
@@ -53,6 +57,47 @@ static int on_panic(lua_State *L)
 	trap_crash();
 }
 
+/*
+ * Collect, and let the next collection wait until a program has allocated a
+ * good deal itself: marking writes into every object, and so copies every page
+ * that the zygote shares. From then on the collector goes as in Lua.
+ */
+static void settle(lua_State *L)
+{
+	int kib = lua_gc(L, LUA_GCCOUNT);
+	int pause = kib < LIMIT_FIRST_COLLECTION_KIB / 2
+			    ? LIMIT_FIRST_COLLECTION_KIB * 100 / (kib + 1)
+			    : LUA_PAUSE_PERCENT;
+
+	if (pause > LUA_PAUSE_MOST)
+		pause = LUA_PAUSE_MOST;
+	lua_gc(L, LUA_GCINC, pause, 0, 0);
+	lua_gc(L, LUA_GCCOLLECT);
+	lua_gc(L, LUA_GCINC, LUA_PAUSE_PERCENT, 0, 0);
+}
+
+/*
+ * Fill the holes that loading left between the blocks of the heap, and forget
+ * the fillings: a child's own blocks then lie together on new pages instead
+ * of copying an old page each.
+ */
+static void fill_holes(void)
+{
+	char *last = malloc(LIMIT_HOLE_BYTES);
+	char *p = NULL;
+
+	/* What lies behind the last block came from the top of the heap. Of
+	 * what malloc() would cache when freed, one each stays. */
+	for (size_t size = LIMIT_HOLE_BYTES; size >= sizeof(void *) && last;
+	     size -= 2 * sizeof(void *)) {
+		do
+			p = malloc(size);
+		while (p && p < last);
+		if (size > LIMIT_CACHED_BYTES)
+			free(p);
+	}
+}
+
 struct load {
 	const char *runtime;
 	int fd;
@@ -65,7 +110,6 @@ static int l_load_runtime(lua_State *L)
 	struct load *load = lua_touserdata(L, 1);
 
 	environment_open(L);
-	lua_gc(L, LUA_GCCOLLECT);
 	if (load->fd < 0)
 		return 0;
 	if (text_load(L, load->fd, load->runtime) != LUA_OK)
@@ -79,7 +123,6 @@ static int l_load_runtime(lua_State *L)
 				  "nothing, not a %s",
 				  load->runtime, luaL_typename(L, -1));
 	lua_settop(L, 0);
-	lua_gc(L, LUA_GCCOLLECT);
 	return 0;
 }
 
@@ -108,6 +151,8 @@ int runner_load(const char *runtime, int runtime_fd, size_t memory_bytes,
 			 message ? message : "error without a text");
 		return -EINVAL;
 	}
+	settle(runner.L);
+	fill_holes();
 	runner.loading = false;
 	return 0;
 }
@@ -150,7 +195,7 @@ static int confine(const struct syscall_filter *filter)
 static void rehearse(void)
 {
 	program_rehearse();
-	input_buffer[0] = output_buffer[0] = 0;
+	output_buffer[0] = 0;
 }
 
 /* The view of the environment in the message dies with the message. */
