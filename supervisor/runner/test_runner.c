@@ -350,9 +350,9 @@ static void test_prompt_interrupted(void)
 	for (int i = 0; i < 3; i++) {
 		result.output[0] = '\0';
 		play_evaluate(&runner,
-			      "print('go') io.stdout:flush() "
 			      "local x <close> = setmetatable({}, {__close = "
 			      "function() closed = true end}) "
+			      "print('go') io.stdout:flush() "
 			      "pcall(function() while true do end end)");
 		CHECK(play_wait_output(&runner, "go", &result));
 		play_event(&runner, "interrupt", 0, 0);
