@@ -56,8 +56,8 @@ teardown() { stop_thox; }
 @test "primes meets its limits" {
 	run -0 thox-exec primes 1000
 	[[ $output == 168 ]]
-	run -1 thox-exec --memory 1M primes 1000000
-	[[ $output == *"not enough memory"* ]]
+	run -137 thox-exec --memory 1M primes 1000000
+	[[ $output == *"memory limit"* ]]
 	run -124 thox-exec --cpu 0.1s primes 100000000
 }
 

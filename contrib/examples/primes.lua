@@ -2,7 +2,7 @@
 -- something to compute, to see limits at work.
 --
 --   thox-exec primes 1000000
---   thox-exec --memory 1M primes 1000000      not enough memory
+--   thox-exec --memory 1M primes 1000000      stopped by its limit
 --   thox-exec --cpu 0.1s primes 100000000     stopped by its limit
 
 local limit = math.tointeger(tonumber(arg[1] or 100000))
