@@ -8,6 +8,7 @@
 
 #include "rpc/mp.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,7 @@ static void head_signed(struct mp_reader *r, struct head *h, unsigned bytes)
 	uint64_t value = big_endian(r, bytes);
 	unsigned shift = 64 - 8 * bytes;
 
+	assert(bytes > 0 && bytes <= 8);
 	h->type = MP_INT;
 	h->value = (uint64_t)((int64_t)(value << shift) >> shift);
 	h->negative = (int64_t)h->value < 0;
