@@ -33,6 +33,7 @@ static void release(struct client *c)
 
 	if (c->run)
 		run_client_gone(steal(&c->run));
+	request_client_gone(c);
 	peer_close(&c->peer);
 	list_remove(&c->list);
 	s->n_clients--;

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +21,8 @@
 #include "thoxd/run.h"
 #include "thoxd/runner.h"
 #include "thoxd/status.h"
+
+#define LATER (-1) /* instead of a status: it is answered later */
 
 struct request {
 	struct server *server;
@@ -168,12 +171,74 @@ static void write_dir(struct request *q, const char *dir)
 	mp_write_str(&q->value, dir);
 }
 
+/* A command that waits for the mount to be made or unmade. */
+struct mount_request {
+	struct list list;
+	struct client *client;
+	uint64_t id;
+	bool mounts;
+};
+
+/* At once when it is done already, else later. */
+static int answer_mount(struct request *q, bool mounts)
+{
+	struct mount *m = &q->server->mount;
+	struct mount_request *w;
+
+	if (mount_settled(m)) {
+		if (mounts != (m->state == MOUNT_SERVED))
+			return complain(q, STATUS_ERROR, "%s", m->error);
+		write_dir(q, m->point);
+		return STATUS_OK;
+	}
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return complain(q, STATUS_ERROR, "%s", strerror(ENOMEM));
+	w->client = q->client;
+	w->id = q->id;
+	w->mounts = mounts;
+	list_append(&q->server->mount_requests, &w->list);
+	return LATER;
+}
+
+void request_mount_settled(struct server *s)
+{
+	while (!list_empty(&s->mount_requests)) {
+		struct mount_request *w = list_first(
+			&s->mount_requests, struct mount_request, list);
+		struct request q = { .server = s,
+				     .client = w->client,
+				     .id = w->id };
+
+		list_remove(&w->list);
+		mp_writer_init_heap(&q.value);
+		reply(&q, answer_mount(&q, w->mounts));
+		mp_writer_deinit(&q.value);
+		free(w);
+	}
+}
+
+void request_client_gone(struct client *c)
+{
+	struct mount_request *w, *after;
+
+	list_each(w, after, &c->server->mount_requests, list)
+	{
+		if (w->client != c)
+			continue;
+		list_remove(&w->list);
+		free(w);
+	}
+}
+
 static int do_mount(struct request *q)
 {
 	struct mount *m = &q->server->mount;
 	char dir[PATH_MAX];
 	int r;
 
+	if (q->server->ending)
+		return complain(q, STATUS_ERROR, "thox is shutting down");
 	if (take_dir(q, dir) < 0)
 		return complain(q, STATUS_INVALID, "not an absolute path");
 	r = mount_start(m, dir[0] ? dir : NULL);
@@ -182,9 +247,8 @@ static int do_mount(struct request *q)
 				m->point);
 	if (r < 0)
 		return complain(q, STATUS_ERROR, "%s",
-				m->error ? m->error : strerror(-r));
-	write_dir(q, m->point);
-	return STATUS_OK;
+				m->error[0] ? m->error : strerror(-r));
+	return answer_mount(q, true);
 }
 
 static int do_unmount(struct request *q)
@@ -194,20 +258,19 @@ static int do_unmount(struct request *q)
 
 	if (take_dir(q, dir) < 0)
 		return complain(q, STATUS_INVALID, "not an absolute path");
-	if (m->state == MOUNT_NONE || (dir[0] && strcmp(dir, m->point) != 0))
+	if (m->state != MOUNT_SERVED || (dir[0] && strcmp(dir, m->point) != 0))
 		return complain(q, STATUS_NOT_FOUND,
 				"it is not mounted%s%.200s",
 				dir[0] ? " on " : "", dir);
-	write_dir(q, m->point);
 	mount_stop(m);
-	return STATUS_OK;
+	return answer_mount(q, false);
 }
 
 static int do_shutdown(struct request *q)
 {
 	reply(q, STATUS_OK); /* while there is somebody to reply */
 	server_shutdown(q->server);
-	return -1;
+	return LATER;
 }
 
 static const struct command commands[] = {
@@ -238,7 +301,7 @@ void request_handle(struct client *c, uint64_t id, struct mp_bytes verb,
 			 "wrong arguments for this command");
 	else if (q.command)
 		status = q.command->handle(&q);
-	if (status >= 0)
+	if (status != LATER)
 		reply(&q, status);
 	mp_writer_deinit(&q.value);
 }

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "rpc/keeper.h"
 #include "thoxd/client.h"
+#include "thoxd/request.h"
 #include "thoxd/run.h"
 #include "thoxd/zygote.h"
 
@@ -176,10 +177,31 @@ void server_begin(struct server *s, struct mp_bytes state, uint64_t restarts)
 		(void)mount_start(&s->mount, NULL);
 	zygote_preload(s);
 	ev_timer_again(s->loop, &s->tidy);
-	parent_ready(&s->parent);
+	s->begun = true;
+	server_check_ready(s);
 	log_info("thoxd %s serves %s (store %s)%s", PACKAGE_VERSION,
 		 s->instance->run, s->instance->store,
 		 restarts ? ", again" : "");
+}
+
+/* Clients are served from the first turn on. The starter is told when the
+ * first program would not wait, and a `cp` find the mount. */
+void server_check_ready(struct server *s)
+{
+	struct zygote *z = zygote_native(s);
+
+	if (s->ready || !s->begun || !mount_settled(&s->mount) ||
+	    (z && z->state == ZYGOTE_LOADING))
+		return;
+	s->ready = true;
+	parent_ready(&s->parent);
+}
+
+void server_mount_settled(struct server *s)
+{
+	request_mount_settled(s);
+	server_check_ready(s);
+	server_check_end(s);
 }
 
 /* --- the end --------------------------------------------------------------
@@ -191,7 +213,7 @@ static void on_end(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)events;
 	log_warnx("the end takes too long: %u runs, %s; going on", s->n_runs,
-		  mount_idle(&s->mount) ? "unmounted" : "still mounted");
+		  mount_settled(&s->mount) ? "unmounted" : "still mounted");
 	parent_shutdown(&s->parent);
 	ev_timer_stop(loop, timer);
 }
@@ -220,7 +242,7 @@ void server_check_end(struct server *s)
 		zygote_end_all(s);
 		mount_stop(&s->mount);
 	}
-	if (!mount_idle(&s->mount))
+	if (s->mount.state != MOUNT_NONE || s->ended)
 		return;
 	s->ended = true;
 	ev_timer_stop(s->loop, &s->end_timer);
@@ -254,6 +276,7 @@ void server_init(struct server *s, const struct instance *instance)
 	list_init(&s->zygotes);
 	list_init(&s->failures);
 	list_init(&s->runs);
+	list_init(&s->mount_requests);
 	ev_prepare_init(&s->release, on_release);
 	ev_prepare_start(s->loop, &s->release);
 	ev_timer_init(&s->tidy, on_tidy, 0., TIDY_S);

@@ -55,7 +55,8 @@ struct server {
 	uint64_t last_token;
 	uid_t last_uid;
 
-	struct list runs; /* from their acceptance to their result */
+	struct list mount_requests; /* those that wait for the mount */
+	struct list runs;	    /* from their acceptance to their result */
 	unsigned n_runs;
 
 	ev_io watch; /* inotify on the store */
@@ -64,6 +65,8 @@ struct server {
 	uint64_t restarts;
 	uint64_t saved_starts; /* what the keeper has */
 	ev_timer tidy;
+	bool begun;
+	bool ready; /* the keeper was told */
 	bool ending;
 	bool unmounted; /* the end has come so far */
 	bool ended;
@@ -88,6 +91,9 @@ void server_release(struct server *s, struct garbage *g,
 void server_shutdown(struct server *s);
 /* Something that the end waits for is over. */
 void server_check_end(struct server *s);
+/* Something that readiness waits for is there, or has failed. */
+void server_check_ready(struct server *s);
+void server_mount_settled(struct server *s);
 
 /* Give the keeper what the next thoxd shall know. */
 void server_save(struct server *s);

@@ -294,7 +294,7 @@ static void write_mount(struct mp_writer *w, struct server *s)
 	else
 		mp_write_nil(w);
 	text(w, "mount_state",
-	     m->error			? m->error
+	     m->error[0]		? m->error
 	     : m->state == MOUNT_SERVED ? "mounted"
 	     : m->state == MOUNT_NONE	? "not mounted"
 					: "under way");

@@ -172,6 +172,7 @@ static void fail(struct zygote *z, const char *message)
 	if (z->state == ZYGOTE_LOADING)
 		remember_failure(z, message);
 	retire(z, message);
+	server_check_ready(z->server);
 }
 
 static void on_process_exit(struct process *p, const struct process_exit *exit)
@@ -512,6 +513,7 @@ static int on_ready(struct zygote *z, const struct zygote_message *m)
 		give(z, run);
 	}
 	retire_when_done(z);
+	server_check_ready(z->server);
 	return 0;
 }
 
