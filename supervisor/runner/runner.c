@@ -139,6 +139,7 @@ int runner_load(const char *runtime, int runtime_fd, size_t memory_bytes,
 	stream_init(&runner.output, -1, STREAM_FULL, output_buffer,
 		    sizeof(output_buffer));
 	stream_init(&runner.error, -1, STREAM_UNBUFFERED, NULL, 0);
+	fill_holes(); /* so that Lua's own blocks lie together, too */
 	runner.L = lua_newstate(allocator_call, &runner.allocator);
 	if (!runner.L)
 		return -ENOMEM;
