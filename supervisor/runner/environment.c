@@ -14,14 +14,13 @@
 
 #include "base/util.h"
 
-/* No dofile, loadfile: there are no files. load, print and setmetatable are
- * ours (lua_base.c), require, too (lua_package.c). */
+/* No dofile, loadfile: there are no files. load and print are ours (lua_base.c), require, too (lua_package.c). */
 static const char *const base_kept[] = {
-	"_G",		"_VERSION", "assert", "collectgarbage", "error",
-	"getmetatable", "ipairs",   "next",   "pairs",		"pcall",
-	"rawequal",	"rawget",   "rawlen", "rawset",		"select",
-	"tonumber",	"tostring", "type",   "warn",		"xpcall",
-	NULL,
+	"_G",		"_VERSION", "assert",	"collectgarbage", "error",
+	"getmetatable", "ipairs",   "next",	"pairs",	  "pcall",
+	"rawequal",	"rawget",   "rawlen",	"rawset",	  "select",
+	"setmetatable", "tonumber", "tostring", "type",		  "warn",
+	"xpcall",	NULL,
 };
 
 /* resume, wrap, close, running, isyieldable, yield are ours: they know which

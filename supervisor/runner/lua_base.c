@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "base/util.h"
 #include "runner/environment.h"
 #include "runner/runner.h"
+#include "runner/text.h"
 
 /* print(…): to the buffered stdout; errors of it are ignored, as in Lua. */
 static int l_print(lua_State *L)
@@ -33,6 +33,8 @@ static int l_print(lua_State *L)
 /* lua_Reader over a function that returns pieces. */
 static const char *on_piece(lua_State *L, void *data, size_t *ret_size)
 {
+	const char *piece;
+
 	(void)data;
 	luaL_checkstack(L, 2, "too many nested functions");
 	lua_pushvalue(L, 1);
@@ -45,7 +47,9 @@ static const char *on_piece(lua_State *L, void *data, size_t *ret_size)
 	if (!lua_isstring(L, -1))
 		luaL_error(L, "reader function must return a string");
 	lua_replace(L, LOAD_CHUNK);
-	return lua_tolstring(L, LOAD_CHUNK, ret_size);
+	piece = lua_tolstring(L, LOAD_CHUNK, ret_size);
+	text_look_for_finalizers(piece, *ret_size);
+	return piece;
 }
 
 /* load(chunk [, chunkname [, mode [, env]]]) -> function | nil, message:
@@ -67,6 +71,7 @@ static int l_load(lua_State *L)
 		return 2;
 	}
 	if (text) {
+		text_look_for_finalizers(text, size);
 		name = luaL_optstring(L, 2, text);
 		status = luaL_loadbufferx(L, text, size, name, "t");
 	} else {
@@ -84,28 +89,6 @@ static int l_load(lua_State *L)
 		if (!lua_setupvalue(L, -2, 1))
 			lua_pop(L, 1);
 	}
-	return 1;
-}
-
-/* setmetatable(table, metatable): notes finalisers, so that a program which
- * has none needs not be taken apart at its end. */
-static int l_setmetatable(lua_State *L)
-{
-	int type = lua_type(L, 2);
-
-	luaL_checktype(L, 1, LUA_TTABLE);
-	luaL_argexpected(L, type == LUA_TNIL || type == LUA_TTABLE, 2,
-			 "nil or table");
-	if (luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL)
-		return luaL_error(L, "cannot change a protected metatable");
-	lua_settop(L, 2);
-	if (type == LUA_TTABLE && !runner.has_finalizers) {
-		lua_pushvalue(L, lua_upvalueindex(1)); /* … "__gc" */
-		if (lua_rawget(L, 2) != LUA_TNIL)
-			runner.has_finalizers = true;
-		lua_pop(L, 1);
-	}
-	lua_setmetatable(L, 1);
 	return 1;
 }
 
@@ -135,8 +118,5 @@ void lua_base_open(lua_State *L)
 {
 	lua_register(L, "print", l_print);
 	lua_register(L, "load", l_load);
-	lua_pushliteral(L, "__gc");
-	lua_pushcclosure(L, l_setmetatable, 1);
-	lua_setglobal(L, "setmetatable");
 	lua_setwarnf(L, on_warn, NULL);
 }

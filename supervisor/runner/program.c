@@ -311,6 +311,7 @@ static int evaluate(lua_State *L, struct mp_bytes text)
 		text.p++;
 		text.size--;
 	}
+	text_look_for_finalizers(text.p, text.size);
 	status = text_load_expression(L, text.p, text.size, runner.name);
 	if (status == LUA_OK)
 		status = call(L, 0, LUA_MULTRET);

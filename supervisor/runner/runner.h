@@ -25,7 +25,7 @@ struct runner {
 	lua_State *L; /* the main state: runs nothing of a program */
 	int prepare;  /* registry: the runtime's function, or LUA_NOREF */
 	bool loading; /* in the zygote: there is no program yet */
-	bool has_finalizers; /* something has __gc */
+	bool has_finalizers; /* a text may have defined __gc (text.h) */
 
 	/* of the start message */
 	char name[RUNNER_NAME_BYTES];

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runner/runner.h"
+
 #define TEXT_BLOCK_BYTES 8192
 
 enum fault {
@@ -104,6 +106,21 @@ static const char *begin_of(struct text *t, const char *p, const char *end)
 	return p;
 }
 
+void text_look_for_finalizers(const char *text, size_t size)
+{
+	static char last; /* a name may lie across two pieces */
+	const char *p = text, *end = text + size;
+
+	if (size == 0 || runner.has_finalizers)
+		return;
+	if (last == 'g' && *text == 'c')
+		runner.has_finalizers = true;
+	while ((p = memchr(p, 'g', (size_t)(end - p))) && ++p < end)
+		if (*p == 'c')
+			runner.has_finalizers = true;
+	last = end[-1];
+}
+
 static const char *on_read(lua_State *L, void *data, size_t *ret_size)
 {
 	struct text *t = data;
@@ -114,6 +131,7 @@ static const char *on_read(lua_State *L, void *data, size_t *ret_size)
 		end = block + read_block(t);
 		if (has_fault(t, block, end))
 			return NULL;
+		text_look_for_finalizers(block, (size_t)(end - block));
 		p = begin_of(t, block, end);
 		if (t->fault)
 			return NULL;

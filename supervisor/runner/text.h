@@ -22,3 +22,11 @@ int text_load_expression(lua_State *L, const char *text, size_t size,
 
 /* Push the text of @fd as a string; raises what text_load() returns. */
 void text_push(lua_State *L, int fd, const char *name);
+
+/*
+ * Notes in runner.has_finalizers that a text may define one: the end of a
+ * program then closes the Lua state, which would take longer than all else.
+ * Every text is looked at, and any `gc` in it counts, so that a name put
+ * together does; one spelled by escapes does not.
+ */
+void text_look_for_finalizers(const char *text, size_t size);
