@@ -15,7 +15,7 @@
 static int verify_content(struct store *s, const struct store_entry *e)
 {
 	_cleanup_(fd_closep) int fd = -1;
-	uint8_t sha256[RECORD_SHA256_BYTES];
+	uint8_t sha256[RECORD_SHA256_BYTES] = { 0 };
 	char hex[STORE_SHA256_HEX + 1];
 	int r;
 

@@ -59,7 +59,7 @@ int store_draft_new(struct store *s, enum store_dir dir, const char *name,
 		r = text_new(s, 0, dir, name, &d->text);
 	if (r == 0 && base >= 0)
 		r = text_fill(d->text, base);
-	if (r < 0)
+	if (r < 0 || !d->text)
 		return r;
 	d->id = d->text->draft_id;
 	*ret_draft = steal(&d);
@@ -205,7 +205,6 @@ static int list_unheld(const struct draft_found *f, void *user)
 		    O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return 0;
-	fd = fd_close(fd);
 	return l->fn(f->draft_id, f->dir, f->name, l->user);
 }
 

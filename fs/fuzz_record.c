@@ -11,6 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t *copy = malloc(size ? size : 1), again[RECORD_MAX_BYTES];
+	uint8_t third[RECORD_MAX_BYTES];
+	size_t written;
 	struct record rec, back;
 	struct store_entry entry;
 	uint32_t length, crc;
@@ -31,9 +33,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (n > 0) {
 		assert(name_valid(rec.name));
 		record_entry(&rec, &entry);
-		assert(record_write(&rec, again) <= RECORD_MAX_BYTES);
+		written = record_write(&rec, again);
+		assert(written <= RECORD_MAX_BYTES);
 		assert(record_read(&back, again, sizeof(again)) > 0);
-		assert(memcmp(&rec, &back, sizeof(rec)) == 0);
+		assert(record_write(&back, third) == written);
+		assert(memcmp(again, third, written) == 0);
 	}
 	free(copy);
 	return 0;

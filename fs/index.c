@@ -211,7 +211,7 @@ int index_walk(const struct index *ix, const struct index_node *node,
 	       index_walk_fn fn, void *user)
 {
 	uint64_t at = node->last;
-	struct record rec;
+	struct record rec = { 0 };
 	int r = 0;
 
 	while (at && r == 0) {

@@ -70,7 +70,7 @@ static int write_head(struct journal *j)
 	uint8_t buf[HEAD_BYTES];
 	uint32_t crc;
 
-	memcpy(buf, magic, 8);
+	memcpy(buf, magic, sizeof(magic));
 	memcpy(buf + 8, &j->epoch, 8);
 	memcpy(buf + 16, j->boot, JOURNAL_BOOT_BYTES);
 	crc = crc32c(0, buf, 32);

@@ -149,6 +149,9 @@ static int plan_removed(struct store *s, struct step *step)
 		/* What the layer below shows cannot be removed. */
 		return r == 0 ? -EPERM : -ENOENT;
 	}
+	if (step->change->only_id &&
+	    step->change->only_id != step->before.live_id)
+		return -EAGAIN;
 	rec->type = RECORD_REMOVED;
 	rec->flags = step->change->moved ? RECORD_MOVED : 0;
 	rec->id = rec->draft_id = step->before.live_id;

@@ -259,7 +259,7 @@ static int read_past(struct store *s, enum store_dir dir,
 		     int *ret_fd)
 {
 	char target[NAME_MAX_BYTES + 1];
-	struct record rec;
+	struct record rec = { 0 };
 	bool live = false;
 	int r;
 
@@ -295,7 +295,7 @@ static int read_past(struct store *s, enum store_dir dir,
 int store_read(struct store *s, enum store_dir dir, const struct name_ref *ref,
 	       struct store_entry *ret_entry, int *ret_fd)
 {
-	struct store_entry e;
+	struct store_entry e = { 0 };
 	int r, fd = -1;
 
 	if (!name_valid(ref->name) || (unsigned)dir >= DIR_DATA)
@@ -395,8 +395,8 @@ int store_read_builtin(struct store *s, uint64_t ino, enum store_dir *ret_dir,
 		enum store_dir dir = (enum store_dir)i;
 		struct store_entry e;
 		struct dirent *d;
+		int fd = -1, r;
 		DIR *list;
-		int fd, r;
 
 		if (builtin_dir(s, dir, &fd) < 0)
 			continue;

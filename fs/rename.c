@@ -12,6 +12,8 @@
 #include "base/util.h"
 #include "fs/private.h"
 
+#define RENAME_TRIES 20
+
 void store_writer_self(struct store_writer *ret_writer)
 {
 	_cleanup_(fd_closep) int fd = -1;
@@ -33,13 +35,31 @@ static void text_freep(struct store_text **t)
 	*t = store_text_free(*t);
 }
 
-int store_rename(struct store *s, enum store_dir dir, const char *from,
-		 const char *to, bool noreplace,
-		 const struct store_writer *writer,
-		 struct store_entry *ret_entry)
+/* @from's content as a text of @to, with its time. */
+static int copy_text(struct store *s, enum store_dir dir, const char *to,
+		     const struct store_entry *e, struct store_text **ret_text)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, e->mtime };
+	_cleanup_(fd_closep) int fd = -1;
+	struct store_text *text = NULL;
+	int r;
+
+	r = store_read_id(s, e->id, NULL, NULL, &fd);
+	if (r == 0)
+		r = store_text_from_fd(s, dir, to, fd, &text);
+	if (r < 0 || !text)
+		return r;
+	(void)!futimens(text->fd, times);
+	*ret_text = text;
+	return 0;
+}
+
+static int rename_once(struct store *s, enum store_dir dir, const char *from,
+		       const char *to, bool noreplace,
+		       const struct store_writer *writer,
+		       struct store_entry *ret_entry)
 {
 	_cleanup_(text_freep) struct store_text *text = NULL;
-	_cleanup_(fd_closep) int fd = -1;
 	struct store_change changes[2] = {
 		{ .event = STORE_PUBLISHED,
 		  .dir = dir,
@@ -53,11 +73,8 @@ int store_rename(struct store *s, enum store_dir dir, const char *from,
 		  .writer = *writer },
 	};
 	struct store_entry e;
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
 	int r;
 
-	if (!name_valid(to))
-		return -EINVAL;
 	r = store_lookup(s, dir, from, &e);
 	if (r < 0)
 		return r;
@@ -65,23 +82,34 @@ int store_rename(struct store *s, enum store_dir dir, const char *from,
 		return -EPERM;
 	if (strcmp(from, to) == 0)
 		return 0;
-	if (e.target[0]) {
+	changes[1].only_id = e.id;
+	if (e.target[0])
 		changes[0].target = e.target;
-	} else {
-		r = store_read_id(s, e.id, NULL, &e, &fd);
-		if (r == 0)
-			r = store_text_from_fd(s, dir, to, fd, &text);
-		if (r < 0)
-			return r;
-		times[1] = e.mtime;
-		(void)!futimens(text->fd, times);
-		changes[0].text = text;
-		changes[0].runtime = e.runtime;
-	}
+	else
+		r = copy_text(s, dir, to, &e, &text);
+	if (r < 0)
+		return r == -ESTALE ? -EAGAIN : r;
+	changes[0].text = text;
+	changes[0].runtime = e.runtime;
 	r = commit_together(s, changes, ARRAY_SIZE(changes));
 	if (r == 0 && ret_entry)
 		*ret_entry = changes[0].ret_entry;
 	return r;
+}
+
+int store_rename(struct store *s, enum store_dir dir, const char *from,
+		 const char *to, bool noreplace,
+		 const struct store_writer *writer,
+		 struct store_entry *ret_entry)
+{
+	int r = -EAGAIN;
+
+	if (!name_valid(to))
+		return -EINVAL;
+	/* Somebody may publish @from between the look and the commit. */
+	for (int i = 0; i < RENAME_TRIES && r == -EAGAIN; i++)
+		r = rename_once(s, dir, from, to, noreplace, writer, ret_entry);
+	return r == -EAGAIN ? -EBUSY : r;
 }
 
 int store_touch(struct store *s, enum store_dir dir, const char *name,

@@ -30,7 +30,7 @@
  * Errors are negative errno: -EINVAL bad name, -ENOENT, -EROFS after a failed
  * sync or on a read-only store (until it is opened again), -EFBIG over the
  * file limit, -ENOSPC disk full or over the store's own quota, -ESTALE for an
- * id that is gone, -EPERM for what a store does not have (links elsewhere,
+ * id that is gone, -EBUSY for a name that others keep changing, -EPERM for what a store does not have (links elsewhere,
  * removal of a built-in).
  */
 
@@ -267,8 +267,10 @@ struct store_change {
 	 * text takes its place instead of becoming the next one. 0: never.
 	 * store_draft_version() has the value. */
 	uint64_t replaces;
-	bool exclusive; /* -EEXIST when the name has a content already */
-	bool moved;	/* of a removal: the name became another one */
+	uint64_t only_id; /* of a removal: -EAGAIN when another content is
+			   * live; 0: any */
+	bool exclusive;	  /* -EEXIST when the name has a content already */
+	bool moved;	  /* of a removal: the name became another one */
 	struct store_writer writer;
 	const char *runtime; /* NULL or "" */
 	const char *reason;

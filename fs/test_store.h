@@ -93,7 +93,7 @@ static inline const char *get(struct store *s, const char *ref_text)
 	static char buf[65536];
 	struct name_ref ref;
 	ssize_t n;
-	int fd, r;
+	int fd = -1, r;
 
 	r = name_parse(ref_text, false, &ref, NULL);
 	if (r == 0)

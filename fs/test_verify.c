@@ -317,7 +317,7 @@ static void test_messages_are_read_without_belief(void)
 	size_t n;
 
 	n = verify_request_write(&request, buf);
-	memcpy(buf + n, "text", 4);
+	memcpy(buf + n, "text", sizeof("text"));
 	for (size_t i = 0; i < n + 4; i++) {
 		char *part = malloc(i + 1);
 

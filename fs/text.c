@@ -112,8 +112,9 @@ int store_text_from_fd(struct store *s, enum store_dir dir, const char *name,
 	int r;
 
 	r = text_new(s, 0, dir, name, &t);
-	if (r == 0)
-		r = text_fill(t, fd);
+	if (r < 0 || !t)
+		return r;
+	r = text_fill(t, fd);
 	if (r == 0)
 		*ret_text = steal(&t);
 	return r;
@@ -129,8 +130,9 @@ int store_text_from_bytes(struct store *s, enum store_dir dir, const char *name,
 	r = store_room(s, size, size);
 	if (r == 0)
 		r = text_new(s, 0, dir, name, &t);
-	if (r == 0)
-		r = fd_write_all(t->fd, data, size);
+	if (r < 0 || !t)
+		return r;
+	r = fd_write_all(t->fd, data, size);
 	if (r < 0)
 		return r;
 	text_count(t, size);

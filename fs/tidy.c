@@ -232,10 +232,10 @@ static int compact(struct store *s)
 	for (size_t i = 0; i < ix->table_size && r == 0; i++)
 		if (ix->table[i] && ix->table[i]->last)
 			r = keep_history(s, ix->table[i], &kept);
-	if (r == 0) {
+	if (r == 0 && kept.at)
 		qsort(kept.at, kept.count, sizeof(*kept.at), by_offset);
+	if (r == 0)
 		r = index_compact(ix, is_kept, &kept);
-	}
 	free(kept.at);
 	return r;
 }

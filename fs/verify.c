@@ -241,7 +241,8 @@ static int receive_one(struct verifier *v, uint64_t end_ns,
 static int receive(struct verifier *v, uint32_t seq, int timeout_msec,
 		   struct verify_reply *ret)
 {
-	struct verify_reply *kept = &v->kept[seq % VERIFY_PENDING_MAX], reply;
+	struct verify_reply *kept = &v->kept[seq % VERIFY_PENDING_MAX];
+	struct verify_reply reply = { 0 };
 	int r;
 
 	if (kept->seq == seq) {
@@ -336,7 +337,7 @@ int verifier_answer(struct verifier *v, const char *name, uint32_t ticket,
 int verifier_check(struct verifier *v, enum store_dir dir, const char *name,
 		   int fd, struct verdict *ret_verdict)
 {
-	uint32_t ticket;
+	uint32_t ticket = 0;
 	int r;
 
 	r = verifier_ask(v, dir, name, fd, &ticket);
