@@ -101,11 +101,11 @@ as_nobody() {
 @test "a text put into the plain directory by hand is taken as a version" {
 	"$writer" "$root" put hello "$dir/one" idle >/dev/null
 	cp "$dir/two" "$root/programs/found"
-	rm "$root/programs/hello"
+	mv "$root/programs/hello" "$dir/away"
 	cp "$dir/two" "$root/programs/hello"
 	run "$writer" "$root" state
 	[[ $output == *"found 1 $two"* && $output == *"hello 2 $two"* ]]
-	# What was removed by hand is not in the past either, and told so.
+	# What was taken away by hand is not in the past either, and told so.
 	[[ $output == *"damaged hello@1: ESTALE"* ]]
 }
 
