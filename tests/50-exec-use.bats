@@ -56,7 +56,7 @@ refused_use() {
 }
 
 @test "a file that is not there is answered with 127" {
-	run thox-exec ./not/there
+	run -127 thox-exec ./not/there
 	assert_status 127
 	assert_output_has "./not/there: No such file or directory"
 }
@@ -97,7 +97,7 @@ refused_use() {
 }
 
 @test "control characters of a name are shown, not obeyed" {
-	run thox-exec $'/no\033[2J/such'
+	run -127 thox-exec $'/no\033[2J/such'
 	assert_status 127
 	assert_output_has '\x1b[2J'
 }

@@ -118,8 +118,8 @@ request() {
 }
 
 @test "a refusal has its exit code, its line and a suggestion" {
-	ended "refused:2:no such program 'helo':hello"
-	assert_status 127
+	serve hello receive receive "refused:2:no such program 'helo':hello"
+	run -127 --separate-stderr thox-exec helo
 	[ "$stderr" = "thox-exec: no such program 'helo'; did you mean 'hello'?" ]
 	ended "refused:3:not for you"
 	assert_status 126
@@ -147,7 +147,8 @@ request() {
 	[ "$(jq -r .limit <<<"${stderr_lines[1]}")" = memory ]
 	[ "$(jq -r .version <<<"${stderr_lines[1]}")" = 3 ]
 	[ "$(jq -r .memory_bytes <<<"${stderr_lines[1]}")" = 99 ]
-	ended $'refused:2:no "such"\n:x' --json hello
+	serve hello receive receive $'refused:2:no "such"\n:x'
+	run -127 --separate-stderr thox-exec --json hello
 	[ "$(jq -r .reason <<<"${stderr_lines[-1]}")" = refused ]
 	[ "$(jq -r .exit <<<"${stderr_lines[-1]}")" = 127 ]
 }

@@ -14,6 +14,29 @@
 #include "base/util.h"
 #include "cli/say.h"
 #include "cli/value.h"
+#include "thoxd/config.h"
+
+static void warn(const char *file, int line, const char *message, void *user)
+{
+	(void)user;
+	say("%s:%d: %s", file, line, message);
+}
+
+/* The limits are thoxd's, from the same file. */
+static void read_limits(const struct ctl *ctl, struct store_options *options)
+{
+	struct config config;
+	char path[PATH_MAX];
+
+	config_init(&config, &ctl->in);
+	snprintf(path, sizeof(path), "%.*s/thoxd.conf", PATH_MAX - 16,
+		 ctl->in.config);
+	config_read(&config, path, warn, NULL);
+	options->keep = (unsigned)config.keep_versions;
+	options->file_limit_bytes = config.file_limit_bytes;
+	options->quota_bytes = config.quota_bytes;
+	config_deinit(&config);
+}
 
 int ctl_store_open(const struct ctl *ctl, struct store **ret_store)
 {
@@ -23,6 +46,7 @@ int ctl_store_open(const struct ctl *ctl, struct store **ret_store)
 	};
 	int r;
 
+	read_limits(ctl, &options);
 	r = instance_make_dirs(&ctl->in);
 	/* A system's store may be looked at by those who do not own it. */
 	if (r < 0 && r != -EACCES && r != -EPERM && r != -EROFS)

@@ -26,11 +26,7 @@ static void store_freep(struct store **s)
 
 static void verifier_freep(struct verifier **v)
 {
-#ifdef THOX_VERIFIER
 	verifier_free(*v);
-#else
-	(void)v;
-#endif
 }
 
 static void text_freep(struct store_text **t)
@@ -89,7 +85,6 @@ static int freeze(struct store *s, const struct store_name *name, int fd,
 static int check(const struct store_name *name, const struct store_text *text,
 		 struct verdict *ret_verdict)
 {
-#ifdef THOX_VERIFIER
 	_cleanup_(verifier_freep) struct verifier *v = NULL;
 	char path[PATH_MAX];
 	int r;
@@ -101,10 +96,6 @@ static int check(const struct store_name *name, const struct store_text *text,
 		r = verifier_check(v, name->dir, name->ref.name,
 				   store_text_fd(text), ret_verdict);
 	return r < 0 ? ctl_fail(path, r) : CTL_OK;
-#else
-	(void)name, (void)text, (void)ret_verdict, (void)verifier_freep;
-	return CTL_OK;
-#endif
 }
 
 static void report(const struct ctl *ctl, const struct store_entry *e)

@@ -17,6 +17,8 @@
 #define COLUMN_WIDTH_MIN 8
 #define WIDTH_UNLIMITED	 100000U
 #define INDENT		 2
+#define LABEL_BYTES	 64
+#define LABEL_BYTES	 64
 
 const char *table_colour(enum colour colour)
 {
@@ -69,17 +71,17 @@ static void cell_text(const struct column *c, const json_t *row,
 		value_text(c->key, value, ret);
 }
 
-static void measure(const struct column *columns, const json_t *rows,
-		    size_t *widths)
+static size_t measure(const struct column *columns, const json_t *rows,
+		      size_t *widths)
 {
 	char text[VALUE_TEXT_BYTES];
 	json_t *row;
-	size_t i;
+	size_t i, n;
 
-	for (size_t c = 0; columns[c].head; c++)
-		widths[c] = width_of(columns[c].head);
-	json_array_foreach((json_t *)rows, i, row) for (size_t c = 0;
-							columns[c].head; c++)
+	for (n = 0; columns[n].head && n < COLUMNS_MAX; n++)
+		widths[n] = width_of(columns[n].head);
+	json_array_foreach((json_t *)rows, i, row) for (size_t c = 0; c < n;
+							c++)
 	{
 		size_t width;
 
@@ -88,28 +90,34 @@ static void measure(const struct column *columns, const json_t *rows,
 		if (width > widths[c])
 			widths[c] = width;
 	}
+	return n;
 }
 
-/* Take from the widest column that may shrink until the line fits. */
-static void shrink(const struct column *columns, size_t *widths)
+/* Take from the widest column that may shrink until the line fits; then
+ * leave out the last ones. How many columns stay. */
+static size_t shrink(const struct column *columns, size_t n, size_t *widths,
+		     size_t indent)
 {
 	size_t screen = screen_width();
 
-	for (;;) {
-		size_t total = 0, widest = COLUMNS_MAX;
+	while (n > 1) {
+		size_t total = indent, widest = n;
 
-		for (size_t c = 0; columns[c].head; c++) {
+		for (size_t c = 0; c < n; c++) {
 			total += widths[c] + (c ? INDENT : 0);
 			if (columns[c].shrinks &&
 			    widths[c] > COLUMN_WIDTH_MIN &&
-			    (widest == COLUMNS_MAX ||
-			     widths[c] > widths[widest]))
+			    (widest == n || widths[c] > widths[widest]))
 				widest = c;
 		}
-		if (total <= screen || widest == COLUMNS_MAX)
-			return;
-		widths[widest]--;
+		if (total <= screen)
+			break;
+		if (widest < n)
+			widths[widest]--;
+		else
+			n--;
 	}
+	return n;
 }
 
 /* @text cut to @width characters, the last of them `…`. */
@@ -144,39 +152,47 @@ static void put_cell(const struct column *c, bool last, char *text,
 		printf("%*s", INDENT, "");
 }
 
-void table_print(const struct column *columns, const json_t *rows)
+static void print(const struct column *columns, const json_t *rows,
+		  size_t indent)
 {
-	size_t widths[COLUMNS_MAX];
+	size_t widths[COLUMNS_MAX], n, i;
 	char text[VALUE_TEXT_BYTES];
 	json_t *row;
-	size_t i;
 
-	measure(columns, rows, widths);
-	shrink(columns, widths);
-	fputs(table_colour(COLOUR_BOLD), stdout);
-	for (size_t c = 0; columns[c].head; c++) {
+	n = measure(columns, rows, widths);
+	n = shrink(columns, n, widths, indent);
+	printf("%*s%s", (int)indent, "", table_colour(COLOUR_BOLD));
+	for (size_t c = 0; c < n; c++) {
 		snprintf(text, sizeof(text), "%s", columns[c].head);
-		put_cell(&columns[c], !columns[c + 1].head, text, widths[c]);
+		put_cell(&columns[c], c + 1 == n, text, widths[c]);
 	}
 	printf("%s\n", table_colour(COLOUR_NONE));
 	json_array_foreach((json_t *)rows, i, row)
 	{
-		for (size_t c = 0; columns[c].head; c++) {
+		printf("%*s", (int)indent, "");
+		for (size_t c = 0; c < n; c++) {
 			cell_text(&columns[c], row, text);
-			put_cell(&columns[c], !columns[c + 1].head, text,
-				 widths[c]);
+			put_cell(&columns[c], c + 1 == n, text, widths[c]);
 		}
 		putchar('\n');
 	}
 }
 
+void table_print(const struct column *columns, const json_t *rows)
+{
+	print(columns, rows, 0);
+}
+
+/* --- an object, key by key -------------------------------------------------
+ */
+
 /* `uptime_ms` reads `uptime`, `keeper_pid` reads `keeper pid`. */
-static void label(const char *key, char ret[64])
+static void label(const char *key, char ret[LABEL_BYTES])
 {
 	static const char *const units[] = { "_bytes", "_ms", "_us" };
 	size_t n;
 
-	snprintf(ret, 64, "%s", key);
+	snprintf(ret, LABEL_BYTES, "%s", key);
 	n = strlen(ret);
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
 		size_t m = strlen(units[i]);
@@ -189,9 +205,54 @@ static void label(const char *key, char ret[64])
 			*p = ' ';
 }
 
-static void print_object(const json_t *object, int indent)
+/* Objects that thoxd sent as a list: the first one's keys are the columns. */
+static void print_objects(const json_t *rows, size_t indent)
 {
-	char text[VALUE_TEXT_BYTES], name[64];
+	struct column columns[COLUMNS_MAX + 1] = { 0 };
+	char heads[COLUMNS_MAX][LABEL_BYTES];
+	const json_t *first = json_array_get(rows, 0);
+	const char *key;
+	json_t *value;
+	size_t n = 0;
+
+	json_object_foreach((json_t *)first, key, value)
+	{
+		if (n == COLUMNS_MAX)
+			break;
+		label(key, heads[n]);
+		for (char *p = heads[n]; *p; p++)
+			if (*p >= 'a' && *p <= 'z')
+				*p = (char)(*p - 'a' + 'A');
+		columns[n].head = heads[n];
+		columns[n].key = key;
+		columns[n].right = json_is_number(value);
+		columns[n].shrinks = json_is_string(value);
+		n++;
+	}
+	print(columns, rows, indent);
+}
+
+static bool is_nested(const json_t *value)
+{
+	return json_is_object(value) ||
+	       json_is_object(json_array_get(value, 0));
+}
+
+static void print_object(const json_t *object, size_t indent);
+
+static void print_nested(const char *name, const json_t *value, size_t indent)
+{
+	printf("%*s%s%s:%s\n", (int)indent, "", table_colour(COLOUR_BOLD), name,
+	       table_colour(COLOUR_NONE));
+	if (json_is_object(value))
+		print_object(value, indent + INDENT);
+	else
+		print_objects(value, indent + INDENT);
+}
+
+static void print_object(const json_t *object, size_t indent)
+{
+	char text[VALUE_TEXT_BYTES], name[LABEL_BYTES];
 	size_t width = 0;
 	const char *key;
 	json_t *value;
@@ -199,21 +260,18 @@ static void print_object(const json_t *object, int indent)
 	json_object_foreach((json_t *)object, key, value)
 	{
 		label(key, name);
-		if (!json_is_object(value) && width_of(name) > width)
+		if (!is_nested(value) && width_of(name) > width)
 			width = width_of(name);
 	}
 	json_object_foreach((json_t *)object, key, value)
 	{
 		label(key, name);
-		if (json_is_object(value)) {
-			printf("%*s%s%s:%s\n", indent, "",
-			       table_colour(COLOUR_BOLD), name,
-			       table_colour(COLOUR_NONE));
-			print_object(value, indent + INDENT);
+		if (is_nested(value)) {
+			print_nested(name, value, indent);
 			continue;
 		}
 		value_text(key, value, text);
-		printf("%*s%s:%*s%s\n", indent, "", name,
+		printf("%*s%s:%*s%s\n", (int)indent, "", name,
 		       (int)(width - width_of(name)) + INDENT, "",
 		       *text ? text : "-");
 	}
