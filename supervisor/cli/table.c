@@ -18,7 +18,6 @@
 #define WIDTH_UNLIMITED	 100000U
 #define INDENT		 2
 #define LABEL_BYTES	 64
-#define LABEL_BYTES	 64
 
 const char *table_colour(enum colour colour)
 {
