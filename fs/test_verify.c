@@ -199,6 +199,27 @@ static long memory_of(pid_t pid)
 	return resident * 4096;
 }
 
+/* Stopped for good, not only told to. */
+static bool stop(pid_t pid)
+{
+	char path[64], state = '?';
+	FILE *f;
+
+	if (pid <= 0 || kill(pid, SIGSTOP) < 0)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	for (int i = 0; i < 5000 && state != 'T'; i++) {
+		f = fopen(path, "r");
+		if (!f || fscanf(f, "%*d %*s %c", &state) != 1)
+			state = '?';
+		if (f)
+			fclose(f);
+		if (state != 'T')
+			usleep(1000);
+	}
+	return state == 'T';
+}
+
 /* Check a text that takes a while, and send the parser a signal as soon as it
  * is seen to compute. */
 static int check_during(const char *name, int signal)
@@ -261,7 +282,7 @@ static void test_a_parser_that_hangs_is_killed(void)
 	CHECK_STR(v.reason, "slow: parsing took longer than 2 s");
 	/* One that never saw the text leaves it to the next. */
 	pid = parser();
-	CHECK(pid > 0 && kill(pid, SIGSTOP) == 0);
+	CHECK(stop(pid));
 	CHECK_EQ(check("return 1"), 0);
 	CHECK_EQ(v.result, 0);
 }
@@ -274,7 +295,7 @@ static void test_many_at_once(void)
 	pid_t pid = parser();
 	char text[64];
 
-	CHECK(pid > 0 && kill(pid, SIGSTOP) == 0);
+	CHECK(stop(pid));
 	for (int i = 0; i < 20; i++) {
 		int fd = memfd_create("text", MFD_CLOEXEC);
 
