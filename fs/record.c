@@ -70,9 +70,9 @@ static void take_text(struct cursor *c, size_t size, char *ret, size_t capacity)
 	ret[size] = '\0';
 }
 
-/* Reflected CRC-32C, four bits at a time: small, and quick enough for the
- * few hundred bytes of a record (contents are checked by their SHA-256). */
-uint32_t crc32c(uint32_t crc, const void *data, size_t size)
+/* Reflected CRC-32C, four bits at a time. Small: it is for machines without
+ * an instruction for it. */
+static uint32_t crc_by_table(uint32_t crc, const uint8_t *p, size_t size)
 {
 	static const uint32_t table[16] = {
 		0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1,
@@ -80,15 +80,41 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t size)
 		0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
 		0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
 	};
-	const uint8_t *p = data;
 
-	crc = ~crc;
 	while (size-- > 0) {
 		crc ^= *p++;
 		crc = (crc >> 4) ^ table[crc & 15];
 		crc = (crc >> 4) ^ table[crc & 15];
 	}
-	return ~crc;
+	return crc;
+}
+
+#ifdef __x86_64__
+/* Opening a store reads its whole index: there this is half of the time. */
+__attribute__((target("sse4.2"))) static uint32_t crc_by_cpu(uint32_t crc,
+							     const uint8_t *p,
+							     size_t size)
+{
+	uint64_t wide = crc, word;
+
+	for (; size >= 8; size -= 8, p += 8) {
+		memcpy(&word, p, 8);
+		wide = __builtin_ia32_crc32di(wide, word);
+	}
+	crc = (uint32_t)wide;
+	while (size-- > 0)
+		crc = __builtin_ia32_crc32qi(crc, *p++);
+	return crc;
+}
+#endif
+
+uint32_t crc32c(uint32_t crc, const void *data, size_t size)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("sse4.2"))
+		return ~crc_by_cpu(~crc, data, size);
+#endif
+	return ~crc_by_table(~crc, data, size);
 }
 
 size_t record_write(const struct record *rec, void *buf)
