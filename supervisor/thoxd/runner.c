@@ -277,7 +277,9 @@ void runner_limit(struct runner *r, uint64_t memory_bytes, uint64_t cpu_ms)
 			  cpu_ms ? seconds : RLIM_INFINITY);
 		r->cpu_ms = cpu_ms;
 	}
-#ifndef THOX_SANITIZED /* whose shadow takes terabytes */
+#ifdef THOX_SANITIZED /* whose shadow takes terabytes */
+	(void)memory_bytes;
+#else
 	if (memory_bytes != r->memory_bytes) {
 		rlim_t bytes =
 			memory_bytes + memory_bytes / 2 + ADDRESS_SLACK_BYTES;
