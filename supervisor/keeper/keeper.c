@@ -584,12 +584,14 @@ static void stop(struct keeper *k)
 	}
 }
 
+/* Many deaths are one signal, so what is read only says who asked to stop. */
 static void on_signal(struct keeper *k)
 {
-	struct signalfd_siginfo info;
+	struct signalfd_siginfo info[4];
+	ssize_t n = read(k->signal_fd, info, sizeof(info));
 
-	while (read(k->signal_fd, &info, sizeof(info)) == sizeof(info))
-		if (info.ssi_signo != SIGCHLD)
+	for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(info[0]); i++)
+		if (info[i].ssi_signo != SIGCHLD)
 			stop(k);
 	reap(k);
 }

@@ -1,0 +1,156 @@
+/* Descriptors, quoting, places of an instance, lists. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/instance.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/tap.h"
+
+/* Verify that a text in a memfd is whole and cannot be changed. */
+static void test_bytes_in_a_descriptor(void)
+{
+	char buf[16];
+	int fd;
+
+	CHECK_EQ(fd_from_bytes("t", "print(1)", 8, &fd), 0);
+	CHECK_EQ(fd_read_full(fd, buf, sizeof(buf)), 8);
+	CHECK(memcmp(buf, "print(1)", 8) == 0);
+	CHECK(write(fd, "x", 1) < 0 && errno == EPERM);
+	CHECK(ftruncate(fd, 0) < 0);
+	CHECK_EQ(fd_close(fd), -1);
+}
+
+/* Verify that foreign text cannot write to a terminal. */
+static void test_quoting(void)
+{
+	char longer[400];
+
+	CHECK_STR(log_quote("hello"), "'hello'");
+	CHECK_STR(log_quote("a\nb\x1b[31m"), "'a\\x0ab\\x1b[31m'");
+	CHECK_STR(log_quote("gr\xc3\xbc\xc3\x9f"), "'gr\xc3\xbc\xc3\x9f'");
+	CHECK_STR(log_quote("\xff\xc3"), "'\\xff\\xc3'");
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	CHECK(strlen(log_quote(longer)) < 210);
+}
+
+/* Verify that THOX_DIR holds all of an instance. */
+static void test_an_instance_in_one_directory(void)
+{
+	struct instance in;
+
+	setenv("THOX_DIR", "/x/y", 1);
+	CHECK_EQ(instance_locate(INSTANCE_USER, &in), 0);
+	CHECK_STR(in.run, "/x/y/run");
+	CHECK_STR(in.store, "/x/y/store");
+	CHECK_STR(in.state, "/x/y/state");
+	CHECK_STR(in.config, "/x/y");
+	CHECK_STR(in.mount, "/x/y/mnt");
+	unsetenv("THOX_DIR");
+}
+
+/* Verify where the system's instance is, and a user's. */
+static void test_places(void)
+{
+	struct instance in;
+
+	unsetenv("THOX_DIR");
+	CHECK_EQ(instance_locate(INSTANCE_SYSTEM, &in), 0);
+	CHECK_STR(in.run, "/run/thox");
+	CHECK_STR(in.store, "/var/lib/thox");
+	setenv("HOME", "/home/u", 1);
+	setenv("XDG_RUNTIME_DIR", "/run/user/7", 1);
+	setenv("XDG_DATA_HOME", "relative", 1); /* which counts as unset */
+	CHECK_EQ(instance_locate(INSTANCE_USER, &in), 0);
+	CHECK_STR(in.run, "/run/user/7/thox");
+	CHECK_STR(in.store, "/home/u/.local/share/thox");
+	CHECK_STR(in.mount, "/home/u/thox");
+}
+
+/* Verify that a directory that others may write is not trusted. */
+static void test_directories_are_private(void)
+{
+	char dir[] = "/tmp/thox-base.XXXXXX", path[64];
+	struct instance in;
+	struct stat st;
+
+	CHECK(mkdtemp(dir));
+	setenv("THOX_DIR", dir, 1);
+	CHECK_EQ(instance_locate(INSTANCE_USER, &in), 0);
+	CHECK_EQ(instance_make_dirs(&in), 0);
+	CHECK_EQ(stat(in.run, &st), 0);
+	CHECK_EQ(st.st_mode & 0777, 0700);
+	CHECK_EQ(chmod(in.run, 0777), 0);
+	CHECK_EQ(instance_make_dirs(&in), -EPERM);
+	rmdir(in.run);
+	snprintf(path, sizeof(path), "%s/state", dir);
+	CHECK_EQ(symlink(path, in.run), 0);
+	CHECK_EQ(instance_make_dirs(&in), -ENOTDIR);
+	unlink(in.run);
+	rmdir(in.store);
+	rmdir(in.state);
+	rmdir(dir);
+	unsetenv("THOX_DIR");
+}
+
+/* Verify that a socket in a long directory has a path that fits. */
+static void test_long_socket_paths(void)
+{
+	char dir[200] = "/tmp/", path[INSTANCE_SOCKET_BYTES];
+	int dirfd;
+
+	memset(dir + 5, 'd', 150);
+	CHECK_EQ(mkdir(dir, 0700), 0);
+	CHECK_EQ(instance_socket_path(dir, "control", path, &dirfd), 0);
+	CHECK(dirfd >= 0 && strlen(path) < INSTANCE_SOCKET_BYTES);
+	fd_close(dirfd);
+	rmdir(dir);
+	CHECK_EQ(instance_socket_path("/run", "control", path, &dirfd), 0);
+	CHECK_EQ(dirfd, -1);
+	CHECK_STR(path, "/run/control");
+}
+
+struct item {
+	int value;
+	struct list list;
+};
+
+/* Verify that a member may leave in the middle of a walk. */
+static void test_lists(void)
+{
+	struct item items[5], *at, *after;
+	struct list head;
+	int sum = 0;
+
+	list_init(&head);
+	CHECK(list_empty(&head));
+	for (int i = 0; i < 5; i++) {
+		items[i].value = i;
+		list_append(&head, &items[i].list);
+	}
+	list_each(at, after, &head, list) if (at->value % 2)
+		list_remove(&at->list);
+	list_each(at, after, &head, list) sum = sum * 10 + at->value;
+	CHECK_EQ(sum, 24);
+	list_remove(&items[1].list); /* once more: nothing happens */
+	CHECK(list_first(&head, struct item, list) == &items[0]);
+}
+
+int main(void)
+{
+	RUN(test_bytes_in_a_descriptor);
+	RUN(test_quoting);
+	RUN(test_an_instance_in_one_directory);
+	RUN(test_places);
+	RUN(test_directories_are_private);
+	RUN(test_long_socket_paths);
+	RUN(test_lists);
+	return tap_done();
+}

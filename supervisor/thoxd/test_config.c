@@ -1,0 +1,145 @@
+/* thoxd.conf: values, and what is complained of. */
+
+#include "thoxd/config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/tap.h"
+
+static struct config config;
+static int warned_line;
+static unsigned warnings;
+
+static void on_warning(const char *file, int line, const char *message,
+		       void *user)
+{
+	(void)file;
+	(void)message;
+	(void)user;
+	warned_line = line;
+	warnings++;
+}
+
+static int read_text(const char *text)
+{
+	struct instance in = { .mode = INSTANCE_USER };
+	char path[] = "/tmp/thox-config.XXXXXX";
+	int fd = mkstemp(path), r;
+
+	config_deinit(&config);
+	config_init(&config, &in);
+	warnings = 0;
+	warned_line = 0;
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		return -errno;
+	close(fd);
+	r = config_read(&config, path, on_warning, NULL);
+	unlink(path);
+	return r;
+}
+
+/* Verify that values of each type are read. */
+static void test_values(void)
+{
+	CHECK_EQ(read_text("# a comment\n"
+			   "[thoxd]\n"
+			   "mount = no\n"
+			   "log-level = debug\n"
+			   "max-connections = 17\n"
+			   "[limits]\n"
+			   "memory = 64M\n"
+			   "cpu = 1.5min\n"
+			   "wall = 0\n"
+			   "[mount]\n"
+			   "point = /srv/thox\n"
+			   "[zygote]\n"
+			   "uid-range = 1000000-1000099\n"),
+		 0);
+	CHECK_EQ(warnings, 0);
+	CHECK(!config.mount);
+	CHECK_STR(config.log_level, "debug");
+	CHECK_EQ(config.max_connections, 17);
+	CHECK_EQ(config.memory_bytes, 64 << 20);
+	CHECK_EQ(config.cpu_ms, 90000);
+	CHECK_EQ(config.wall_ms, 0);
+	CHECK_STR(config.mount_point, "/srv/thox");
+	CHECK_EQ(config.uid_first, 1000000);
+	CHECK_EQ(config.uid_last, 1000099);
+}
+
+/* Verify that each wrong line is warned of, with its number, and the rest
+ * is read. */
+static void test_wrong_lines(void)
+{
+	static const char *const lines[] = {
+		"nonsense = 1", "memory = lots", "memory = -5", "cpu = 3 weeks",
+		"memory = 5Q",	"just words",	 "cpu = nan",
+	};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		char text[200];
+
+		snprintf(text, sizeof(text), "[limits]\n\n%s\nwall = 9s\n",
+			 lines[i]);
+		CHECK_EQ(read_text(text), 0);
+		CHECK_EQ(warnings, 1);
+		CHECK_EQ(warned_line, 3);
+		CHECK_EQ(config.wall_ms, 9000);
+	}
+}
+
+/* Verify that a key of another section is none. */
+static void test_sections_count(void)
+{
+	CHECK_EQ(read_text("[thoxd]\nmemory = 1M\n[x]\nmount = no\n"), 0);
+	CHECK_EQ(warnings, 2);
+	CHECK(config.mount);
+}
+
+/* Verify that values that would do harm are refused. */
+static void test_refused_values(void)
+{
+	static const char *const lines[] = {
+		"[mount]\npoint = relative\n",
+		"[zygote]\nuid-range = 0-10\n",
+		"[zygote]\nuid-range = 10-5\n",
+		"[zygote]\nuid-range = 10\n",
+		"[thoxd]\nmax-connections = -1\n",
+		"[thoxd]\nmax-connections = 1x\n",
+		"[thoxd]\nmount = perhaps\n",
+	};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		CHECK_EQ(read_text(lines[i]), 0);
+		CHECK_EQ(warnings, 1);
+		CHECK_EQ(warned_line, 2);
+	}
+}
+
+/* Verify that no file is an empty one. */
+static void test_no_file(void)
+{
+	struct instance in = { .mode = INSTANCE_SYSTEM };
+
+	config_deinit(&config);
+	config_init(&config, &in);
+	CHECK_EQ(config_read(&config, "/nonexistent/thoxd.conf", on_warning,
+			     NULL),
+		 0);
+	CHECK(config.allow_other);
+}
+
+int main(void)
+{
+	RUN(test_values);
+	RUN(test_wrong_lines);
+	RUN(test_sections_count);
+	RUN(test_refused_values);
+	RUN(test_no_file);
+	config_deinit(&config);
+	return tap_done();
+}
