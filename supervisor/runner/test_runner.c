@@ -5,7 +5,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -595,6 +598,68 @@ static void test_status_of_a_runner(void)
 	CHECK(!strstr(text, "Uid:\t0"));
 }
 
+/* Make a process that waits in a system call do another one, as a program that
+ * has taken its interpreter over would. */
+static bool inject(pid_t pid, unsigned long nr, unsigned long arg)
+{
+	struct user_regs_struct regs;
+	int status;
+
+	if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) < 0)
+		return false;
+	ptrace(PTRACE_INTERRUPT, pid, NULL, NULL);
+	waitpid(pid, &status, __WALL);
+	ptrace(PTRACE_GETREGS, pid, NULL, &regs);
+	regs.orig_rax = (unsigned long)-1;
+	regs.rax = nr;
+	regs.rdi = arg;
+	regs.rip -= 2; /* back to the instruction that makes system calls */
+	ptrace(PTRACE_SETREGS, pid, NULL, &regs);
+	ptrace(PTRACE_DETACH, pid, NULL, NULL);
+	return true;
+}
+
+static void run_injected(unsigned long nr, unsigned long arg)
+{
+	begin(&(struct play_start){
+		.text = "print('go') io.stdout:flush() io.read()",
+	});
+	play_wait_output(&runner, "go", &result);
+	if (!inject(runner.pid, nr, arg))
+		kill(runner.pid, SIGKILL);
+	finish(NULL);
+}
+
+/* Verify that a refused system call ends a runner and is told by its number,
+ * and that an attack ends it without a word. */
+static void test_refused_system_calls(void)
+{
+	run_injected(SYS_openat, 0);
+	if (exit_code() == EXIT_MEMORY)
+		SKIP("may not trace");
+	CHECK_EQ(exit_code(), EXIT_SANDBOX);
+	CHECK_STR(result.report, "trap");
+	CHECK_EQ(result.detail, SYS_openat);
+	run_injected(SYS_ioctl, 0);
+	CHECK_EQ(result.detail, SYS_ioctl);
+	run_injected(SYS_execve, 0);
+	CHECK_EQ(exit_code(), EXIT_SANDBOX);
+	CHECK_STR(result.report, "");
+}
+
+/* Verify that a crash is told, and dies of its own signal, also when the C
+ * stack is what overflowed. */
+static void test_crashes_are_told(void)
+{
+	/* The names of an erring expression are sought by recursion. */
+	run("x = {} x.a = x print(pcall(load('return x' .. "
+	    "('.a'):rep(1e5) .. '.b.c')))");
+	if (WIFEXITED(result.status))
+		SKIP("this Lua does not crash by that");
+	CHECK_STR(result.report, "crash");
+	CHECK_EQ(WTERMSIG(result.status), SIGSEGV);
+}
+
 /* Verify that two runners of one zygote draw different numbers. */
 static void test_random_differs(void)
 {
@@ -705,6 +770,8 @@ int main(void)
 	RUN(test_memory_limit);
 	RUN(test_deep_recursion);
 	RUN(test_status_of_a_runner);
+	RUN(test_refused_system_calls);
+	RUN(test_crashes_are_told);
 	RUN(test_random_differs);
 	RUN(test_time);
 	RUN(test_environment);

@@ -71,7 +71,7 @@ static bool has_fault(struct text *t, const char *p, const char *end)
 {
 	const char *nul = memchr(p, '\0', (size_t)(end - p));
 
-	if (nul) {
+	if (nul && t->fault == FAULT_NONE) {
 		t->line += count_lines(p, nul);
 		t->fault = FAULT_NUL;
 	}
@@ -129,11 +129,9 @@ static const char *on_read(lua_State *L, void *data, size_t *ret_size)
 	(void)L;
 	do {
 		end = block + read_block(t);
-		if (has_fault(t, block, end))
-			return NULL;
 		text_look_for_finalizers(block, (size_t)(end - block));
 		p = begin_of(t, block, end);
-		if (t->fault)
+		if (has_fault(t, block, end))
 			return NULL;
 		t->line += count_lines(block, end);
 	} while (p == end && !t->ended);
@@ -161,6 +159,19 @@ static int push_fault(lua_State *L, const struct text *t, const char *name)
 	return LUA_ERRSYNTAX;
 }
 
+/* The parser's own limits ("C stack overflow") come without a place. */
+static int name_message(lua_State *L, int status, const char *name)
+{
+	const char *message = lua_tostring(L, -1);
+
+	if (status == LUA_OK || status == LUA_ERRMEM || !message ||
+	    strstr(message, name))
+		return status;
+	lua_pushfstring(L, "%s: %s", name, message);
+	lua_replace(L, -2);
+	return status;
+}
+
 int text_load(lua_State *L, int fd, const char *name)
 {
 	struct text t = { .fd = fd, .line = 1 };
@@ -170,7 +181,7 @@ int text_load(lua_State *L, int fd, const char *name)
 	snprintf(chunk, sizeof(chunk), "@%s", name);
 	status = lua_load(L, on_read, &t, chunk, "t");
 	if (t.fault == FAULT_NONE)
-		return status;
+		return name_message(L, status, name);
 	lua_pop(L, 1);
 	return push_fault(L, &t, name);
 }
