@@ -1,0 +1,331 @@
+/* Step 3 of a write into the mount: the draft that it goes to. */
+
+#include "draft.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/util.h"
+#include "thoxfs.h"
+#include "writer.h"
+
+static struct draft **bucket_of(struct thoxfs *fs, uint64_t id)
+{
+	return &fs->drafts.buckets[id % DRAFT_BUCKETS];
+}
+
+static struct draft *find(struct thoxfs *fs, uint64_t id)
+{
+	struct draft *d = *bucket_of(fs, id);
+
+	while (d && d->id != id)
+		d = d->next;
+	return d;
+}
+
+/* Takes @store. */
+static int draft_add(struct thoxfs *fs, struct store_draft *store,
+		     struct draft **ret_draft)
+{
+	struct draft *d = calloc(1, sizeof(*d));
+
+	if (!d) {
+		store_draft_free(store);
+		return -ENOMEM;
+	}
+	d->store = store;
+	d->id = store_draft_id(store);
+	d->next = *bucket_of(fs, d->id);
+	*bucket_of(fs, d->id) = d;
+	*ret_draft = d;
+	return 0;
+}
+
+static void draft_free(struct thoxfs *fs, struct draft *d, bool keep)
+{
+	struct draft **at = bucket_of(fs, d->id);
+
+	while (*at != d)
+		at = &(*at)->next;
+	*at = d->next;
+	draft_set_created(fs, d, false);
+	if (keep)
+		store_draft_leave(d->store);
+	else
+		store_draft_free(d->store);
+	free(d);
+}
+
+void draft_set_created(struct thoxfs *fs, struct draft *d, bool created)
+{
+	if (d->created == created)
+		return;
+	d->created = created;
+	fs->drafts.created += created ? 1 : -1;
+}
+
+static int fill_from_builtin(struct thoxfs *fs, struct store_draft *store,
+			     const struct store_entry *base)
+{
+	_cleanup_(fd_closep) int fd = -1;
+	int r;
+
+	r = store_read_builtin(fs->store, base->id, NULL, NULL, &fd);
+	if (r < 0)
+		return r;
+	return store_draft_fill(store, fd);
+}
+
+int draft_new(struct thoxfs *fs, enum store_dir dir, const char *name,
+	      const struct store_entry *base, struct draft **ret_draft)
+{
+	struct store_draft *store;
+	uint64_t base_id = base && !base->builtin ? base->id : 0;
+	int r;
+
+	r = store_draft_new(fs->store, dir, name, base_id, &store);
+	if (r < 0)
+		return r;
+	if (base && base->builtin) {
+		r = fill_from_builtin(fs, store, base);
+		if (r < 0) {
+			store_draft_free(store);
+			return r;
+		}
+	}
+	r = draft_add(fs, store, ret_draft);
+	if (r < 0)
+		return r;
+	(*ret_draft)->truncated = !base;
+	return 0;
+}
+
+static bool same_bytes(int a, int b)
+{
+	char x[4096], y[4096];
+	off_t at = 0;
+	ssize_t n;
+
+	do {
+		n = pread(a, x, sizeof(x), at);
+		if (n < 0 || pread(b, y, sizeof(y), at) != n ||
+		    memcmp(x, y, (size_t)n) != 0)
+			return false;
+		at += n;
+	} while (n > 0);
+	return true;
+}
+
+/*
+ * Was anything written to this draft of a former thoxfs? What is empty was
+ * truncated; what equals the live content was opened and not written yet.
+ */
+static void guess_state(struct thoxfs *fs, struct draft *d)
+{
+	_cleanup_(fd_closep) int live = -1;
+	struct name_ref ref = { .kind = REF_LIVE };
+	struct stat st;
+	int r;
+
+	snprintf(ref.name, sizeof(ref.name), "%s", store_draft_name(d->store));
+	r = store_read(fs->store, store_draft_dir(d->store), &ref, NULL, &live);
+	draft_set_created(fs, d, r == -ENOENT);
+	if (!store_draft_dirty(d->store))
+		return;
+	if (fstat(store_draft_fd(d->store), &st) == 0 && st.st_size == 0)
+		d->truncated = true;
+	else
+		d->written =
+			r < 0 || !same_bytes(live, store_draft_fd(d->store));
+}
+
+int draft_get(struct thoxfs *fs, uint64_t id, struct draft **ret_draft)
+{
+	struct store_draft *store;
+	struct draft *d = find(fs, id);
+	int r;
+
+	if (!d) {
+		r = store_draft_reopen(fs->store, id, &store);
+		if (r < 0)
+			return r == -ENOENT ? -ESTALE : r;
+		r = draft_add(fs, store, &d);
+		if (r < 0)
+			return r;
+		/* Only what is open is asked for after a take-over. */
+		d->opens = 1;
+		d->uid = fs->owner;
+		guess_state(fs, d);
+	}
+	*ret_draft = d;
+	return 0;
+}
+
+void draft_settle(struct thoxfs *fs, struct draft *d)
+{
+	if (!d->opens && !d->jobs && !d->holds)
+		draft_free(fs, d, false);
+}
+
+void draft_forget(struct thoxfs *fs, uint64_t id, uint64_t lookups)
+{
+	struct draft *d = find(fs, id);
+
+	if (!d)
+		return;
+	d->lookups -= lookups < d->lookups ? lookups : d->lookups;
+	/* The kernel dropped the node: also if this thoxfs did not see all. */
+	if (!d->lookups && !d->holds)
+		d->opens = 0;
+	draft_settle(fs, d);
+}
+
+struct draft *draft_unpublished(struct thoxfs *fs, enum store_dir dir,
+				const char *name, pid_t tid)
+{
+	/* Hardly ever is there one: most calls end here. */
+	if (!fs->drafts.created)
+		return NULL;
+	for (size_t i = 0; i < DRAFT_BUCKETS; i++)
+		for (struct draft *d = fs->drafts.buckets[i]; d; d = d->next)
+			if (d->created && !d->removed && d->opens &&
+			    store_draft_dir(d->store) == dir &&
+			    strcmp(store_draft_name(d->store), name) == 0 &&
+			    (!tid || writer_same_process(d->tid, tid)))
+				return d;
+	return NULL;
+}
+
+static void expected_free(struct thoxfs *fs, struct draft_expected *e)
+{
+	struct draft *d = e->draft;
+
+	e->tid = 0;
+	e->draft = NULL;
+	if (d) {
+		d->holds--;
+		draft_settle(fs, d);
+	}
+}
+
+static struct draft_expected *expected_find(struct thoxfs *fs, pid_t tid)
+{
+	for (size_t i = 0; i < DRAFTS_EXPECTED; i++)
+		if (fs->drafts.expected[i].tid == tid)
+			return &fs->drafts.expected[i];
+	return NULL;
+}
+
+void draft_expect(struct thoxfs *fs, pid_t tid, enum store_dir dir,
+		  bool truncate)
+{
+	struct draft_expected *all = fs->drafts.expected;
+	struct draft_expected *e = expected_find(fs, tid);
+
+	if (e)
+		expected_free(fs, e);
+	else
+		e = expected_find(fs, 0);
+	/* All taken: the oldest has most likely died on its way. */
+	if (!e) {
+		e = all;
+		for (size_t i = 1; i < DRAFTS_EXPECTED; i++)
+			if (all[i].age < e->age)
+				e = &all[i];
+		expected_free(fs, e);
+	}
+	*e = (struct draft_expected){
+		.tid = tid,
+		.dir = dir,
+		.truncate = truncate,
+		.age = ++fs->drafts.clock,
+	};
+}
+
+bool draft_expected_in_vain(struct thoxfs *fs, pid_t tid)
+{
+	const struct draft_expected *e = tid ? expected_find(fs, tid) : NULL;
+
+	return e && !e->lookups;
+}
+
+/* Another writer's draft of a name that has no content yet: what it holds. */
+static int draft_from_other(struct thoxfs *fs, struct draft *other,
+			    bool truncate, struct draft **ret_draft)
+{
+	enum store_dir dir = store_draft_dir(other->store);
+	int r;
+
+	r = draft_new(fs, dir, store_draft_name(other->store), NULL, ret_draft);
+	if (r == 0 && !truncate)
+		r = store_draft_fill((*ret_draft)->store,
+				     store_draft_fd(other->store));
+	if (r == 0)
+		draft_set_created(fs, *ret_draft, true);
+	return r;
+}
+
+int draft_expected(struct thoxfs *fs, pid_t tid, enum store_dir dir,
+		   const char *name, const struct store_entry *live,
+		   struct draft *other, struct draft **ret_draft)
+{
+	struct draft_expected *e = tid ? expected_find(fs, tid) : NULL;
+	int r;
+
+	if (!e || e->dir != dir)
+		return 0;
+	if (++e->lookups > DRAFT_LOOKUPS) {
+		expected_free(fs, e);
+		return 0;
+	}
+	if (!e->draft) {
+		if (live)
+			r = draft_new(fs, dir, name, e->truncate ? NULL : live,
+				      &e->draft);
+		else
+			r = draft_from_other(fs, other, e->truncate, &e->draft);
+		if (r < 0)
+			return r;
+		e->draft->holds++;
+	}
+	*ret_draft = e->draft;
+	return 1;
+}
+
+void draft_arrived(struct thoxfs *fs, pid_t tid)
+{
+	struct draft_expected *e = tid ? expected_find(fs, tid) : NULL;
+
+	if (e)
+		expected_free(fs, e);
+}
+
+void drafts_deinit(struct thoxfs *fs, bool keep)
+{
+	for (size_t i = 0; i < DRAFT_BUCKETS; i++)
+		while (fs->drafts.buckets[i])
+			draft_free(fs, fs->drafts.buckets[i], keep);
+}
+
+static int on_left_draft(uint64_t id, enum store_dir dir, const char *name,
+			 void *user)
+{
+	struct thoxfs *fs = user;
+	struct store_draft *store;
+
+	(void)dir;
+	(void)name;
+	if (store_draft_reopen(fs->store, id, &store) == 0)
+		store_draft_free(store);
+	return 0;
+}
+
+void drafts_clear(struct thoxfs *fs)
+{
+	(void)store_drafts(fs->store, on_left_draft, fs);
+}

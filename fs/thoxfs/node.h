@@ -1,0 +1,49 @@
+#pragma once
+
+/*
+ * Node ids: a kind in the top byte, below it the id that the store gave.
+ *
+ * Every content is a node of its own, because the kernel keeps pages, size
+ * and attributes by node. A live content that somebody writes is two nodes:
+ * NODE_LIVE, which nobody writes, and the writer's NODE_DRAFT; both show one
+ * st_ino when the draft is published.
+ */
+
+#include <sys/stat.h>
+
+#include "thoxfs.h"
+
+enum node_kind {
+	NODE_DIRECTORY, /* 1: the root; 2 + enum store_dir */
+	NODE_LIVE,	/* id of a content that is a name's */
+	NODE_VERSION,	/* id of a content seen as NAME@3 or NAME@rejected */
+	NODE_DRAFT,	/* id of a draft */
+	NODE_BUILTIN,	/* inode number in the layer below */
+	NODE_LINK,	/* id of a symbolic link */
+	NODE_PLAIN,	/* inode number of a stream or a scratch file */
+};
+
+#define NODE_ROOT FUSE_ROOT_ID
+
+fuse_ino_t node_make(enum node_kind kind, uint64_t id);
+enum node_kind node_kind(fuse_ino_t ino);
+uint64_t node_id(fuse_ino_t ino);
+fuse_ino_t node_of_dir(enum store_dir dir);
+/* False when @ino is not one of the five directories. */
+bool node_dir(fuse_ino_t ino, enum store_dir *ret_dir);
+/* The node that a content which a name shows has. */
+fuse_ino_t node_of_entry(const struct store_entry *entry);
+
+/* st_ino: small for contents; a draft has the one of its first content. */
+ino_t node_number(fuse_ino_t ino);
+
+/* The attributes of each kind. */
+void node_stat_directory(struct thoxfs *fs, fuse_ino_t ino,
+			 struct stat *ret_stat);
+void node_stat_entry(struct thoxfs *fs, fuse_ino_t ino, enum store_dir dir,
+		     const struct store_entry *entry, struct stat *ret_stat);
+void node_stat_file(struct thoxfs *fs, fuse_ino_t ino, enum store_dir dir,
+		    const struct stat *backing, struct stat *ret_stat);
+/* Any node; -ESTALE when it is gone. @ret_seconds: how long it holds. */
+int node_stat(struct thoxfs *fs, fuse_ino_t ino, struct stat *ret_stat,
+	      double *ret_seconds);

@@ -1,0 +1,315 @@
+#!/usr/bin/env bats
+# When and how a write becomes a version.
+
+load mount
+
+@test "a shell's redirection publishes once" {
+	mount_store
+	printf 'return 1\n' >"$mnt/programs/a"
+	content programs/a 'return 1'
+	[[ $(version programs/a) == 1 ]]
+	(echo 'local x = 1'; echo 'return x') >"$mnt/programs/a"
+	content programs/a $'local x = 1\nreturn x'
+	[[ $(version programs/a) == 2 ]]
+}
+
+@test "several programs that share a descriptor publish one version" {
+	mount_store
+	bash -c '(/bin/echo "local x = 1"; /bin/echo "local y = 2"; /bin/echo "return x") >'"$mnt/programs/a"
+	content programs/a $'local x = 1\nlocal y = 2\nreturn x'
+	[[ $(version programs/a) == 1 ]]
+}
+
+@test "truncation by a shell publishes the empty text" {
+	mount_store
+	echo 'return 1' >"$mnt/programs/a"
+	: >"$mnt/programs/a"
+	[[ $(stat -c %s "$mnt/programs/a") == 0 ]]
+	[[ $(version programs/a) == 2 ]]
+	: >"$mnt/programs/new"
+	[[ -f $mnt/programs/new && ! -s $mnt/programs/new ]]
+	[[ $(version programs/new) == 1 ]]
+}
+
+@test "touch makes an empty text, and sets the time of one that is there" {
+	mount_store
+	touch "$mnt/programs/a"
+	ls "$mnt/programs" | grep -qx a
+	echo 'return 1' >"$mnt/programs/a"
+	touch -d '2021-01-01 UTC' "$mnt/programs/a"
+	[[ $(stat -c %Y "$mnt/programs/a") == 1609459200 ]]
+	content programs/a 'return 1'
+	[[ $(version programs/a) == 2 ]]
+}
+
+@test "tee, dd, install, cp and cat >> publish" {
+	mount_store
+	echo 'return 1' | tee "$mnt/programs/tee" >/dev/null
+	content programs/tee 'return 1'
+	echo 'return 2' | dd of="$mnt/programs/dd" status=none
+	content programs/dd 'return 2'
+	echo 'return 3' >"$dir/x"
+	install -m 700 "$dir/x" "$mnt/programs/install"
+	install "$dir/x" "$mnt/programs/install"
+	content programs/install 'return 3'
+	cp "$dir/x" "$mnt/programs/"
+	content programs/x 'return 3'
+	echo 'local x = 1' >"$mnt/programs/append"
+	echo 'return x' >"$dir/y"
+	cat "$dir/y" >>"$mnt/programs/append"
+	content programs/append $'local x = 1\nreturn x'
+	[[ $(version programs/append) == 2 ]]
+}
+
+@test "an open for appending that writes nothing publishes nothing" {
+	mount_store
+	echo 'return 1' >"$mnt/programs/a"
+	: >>"$mnt/programs/a"
+	[[ $(version programs/a) == 1 ]]
+	exec 4<>"$mnt/programs/a"
+	exec 4>&-
+	[[ $(version programs/a) == 1 ]]
+}
+
+@test "dd writes into the middle, and beyond the end" {
+	mount_store relaxed,noverify
+	printf 'aaaaaaaaaa' >"$mnt/programs/a"
+	printf 'bb' | dd of="$mnt/programs/a" bs=1 seek=4 conv=notrunc status=none
+	content programs/a aaaabbaaaa
+	printf 'z' | dd of="$mnt/programs/a" bs=1 seek=100000 conv=notrunc status=none
+	[[ $(stat -c %s "$mnt/programs/a") == 100001 ]]
+	[[ $(head -c 10 "$mnt/programs/a") == aaaabbaaaa ]]
+	[[ $(tail -c 1 "$mnt/programs/a") == z ]]
+	cmp <(head -c 100000 "$mnt/programs/a" | tail -c +11) <(head -c 99990 /dev/zero)
+}
+
+@test "truncate(1) by path and by descriptor publishes" {
+	mount_store relaxed,noverify
+	printf 'abcdef' >"$mnt/programs/a"
+	truncate -s 3 "$mnt/programs/a"
+	content programs/a abc
+	perl -e 'truncate($ARGV[0], 2) or die $!' "$mnt/programs/a"
+	content programs/a ab
+	perl -e 'open(F, "+<", $ARGV[0]) or die; truncate(F, 1) or die $!; close(F) or die $!' "$mnt/programs/a"
+	content programs/a a
+	[[ $(version programs/a) == 4 ]]
+}
+
+@test "a bad text is refused by cp, the old one stays, the text is kept" {
+	mount_store
+	echo 'return 1' >"$mnt/programs/hello"
+	printf 'x = 1\ny = 2\nreturn }\n' >"$dir/bad"
+	run cp "$dir/bad" "$mnt/programs/hello"
+	[[ $status == 1 && $output == *"Invalid argument"* ]]
+	content programs/hello 'return 1'
+	[[ $(version programs/hello) == 1 ]]
+	[[ $(refused programs/hello) == "hello:3: unexpected symbol near '}'" ]]
+	cmp "$dir/bad" "$mnt/programs/hello@rejected"
+	[[ $(refused programs/hello@rejected) == "hello:3: "* ]]
+	[[ $(ls "$mnt/programs") == hello ]]
+	echo 'return 2' >"$mnt/programs/hello"
+	run refused programs/hello
+	[[ -z $output ]]
+}
+
+@test "a bad text under a new name makes no name" {
+	mount_store
+	printf 'return }\n' >"$dir/bad"
+	run cp "$dir/bad" "$mnt/programs/hello"
+	[[ $status == 1 ]]
+	[[ -z $(ls "$mnt/programs") ]]
+	run cat "$mnt/programs/hello"
+	[[ $status == 1 ]]
+	cmp "$dir/bad" "$mnt/programs/hello@rejected"
+}
+
+@test "noverify accepts anything" {
+	mount_store relaxed,noverify
+	echo 'return }' >"$mnt/programs/hello"
+	content programs/hello 'return }'
+}
+
+@test "bytecode and NUL bytes are refused" {
+	mount_store
+	printf '\033Lua' >"$dir/bytecode"
+	run cp "$dir/bytecode" "$mnt/programs/a"
+	[[ $status == 1 ]]
+	printf 'return 1\0' >"$dir/nul"
+	run cp "$dir/nul" "$mnt/programs/a"
+	[[ $status == 1 ]]
+	[[ -z $(ls "$mnt/programs") ]]
+}
+
+@test "a reader keeps the version that it opened" {
+	mount_store relaxed,noverify
+	head -c 300000 /dev/zero | tr '\0' a >"$dir/old"
+	head -c 300000 /dev/zero | tr '\0' b >"$dir/new"
+	cp "$dir/old" "$mnt/programs/a"
+	exec 4<"$mnt/programs/a"
+	head -c 1000 <&4 >"$dir/got"
+	cp "$dir/new" "$mnt/programs/a"
+	cat <&4 >>"$dir/got"
+	exec 4<&-
+	cmp "$mnt/programs/a" "$dir/new"
+	[[ $(tr -d a <"$dir/got" | wc -c) == 0 ]]
+}
+
+@test "nobody sees a draft before it is published" {
+	mount_store relaxed,noverify
+	echo old >"$mnt/programs/a"
+	perl -e '
+		use IO::Handle;
+		chdir $ARGV[0]; my $r = "";
+		open(A, ">", "a") or die; open(B, ">", "fresh") or die;
+		print A "new\n"; print B "x\n"; A->flush; B->flush;
+		print `cat a; stat -c %s a; cat fresh 2>&1; ls`;
+		close(A) or die; close(B) or die;
+		print `cat a fresh`' "$mnt/programs" >"$dir/out"
+	[[ $(cat "$dir/out") == $'old\n4\ncat: fresh: No such file or directory\na\nnew\nx' ]]
+}
+
+@test "a process sees the new name that it is writing" {
+	mount_store relaxed,noverify
+	perl -e '
+		use IO::Handle;
+		open(A, ">", $ARGV[0]) or die; print A "new"; A->flush;
+		-s $ARGV[0] == 3 or die "size: $!";
+		close(A) or die;' "$mnt/programs/a"
+}
+
+@test "of two writers the last close wins, and both are whole" {
+	mount_store relaxed,noverify
+	for round in new old; do
+		perl -e '
+			use IO::Handle;
+			open(A, ">", $ARGV[0]) or die; open(B, ">", $ARGV[0]) or die "B: $!";
+			for (1..3) { print A "first $_\n"; A->flush; print B "second $_\n"; B->flush }
+			close(B) or die; print `cat $ARGV[0]`;
+			close(A) or die; print `cat $ARGV[0]`;' "$mnt/programs/a" >"$dir/out"
+		[[ $(cat "$dir/out") == $'second 1\nsecond 2\nsecond 3\nfirst 1\nfirst 2\nfirst 3' ]]
+	done
+	content programs/a@3 $'second 1\nsecond 2\nsecond 3'
+}
+
+@test "the own output can be opened again by /dev/stdout" {
+	mount_store relaxed,noverify
+	bash -c 'echo one; echo two >>/dev/stdout; echo three | tee -a /dev/stdout >/dev/null' >"$mnt/programs/a"
+	content programs/a $'one\ntwo\nthree'
+}
+
+@test "many writers of one name leave one whole text" {
+	mount_store relaxed,noverify
+	for i in {1..8}; do
+		(for j in {1..20}; do
+			head -c 20000 /dev/zero | tr '\0' "$i" >"$mnt/programs/a"
+		done) 3>&- &
+	done
+	wait $(jobs -p | grep -v "$keeper")
+	[[ $(stat -c %s "$mnt/programs/a") == 20000 ]]
+	[[ $(fold -w1 "$mnt/programs/a" | sort -u | wc -l) == 1 ]]
+	[[ $(version programs/a) == 160 ]]
+}
+
+@test "O_EXCL makes a name once" {
+	mount_store relaxed,noverify
+	set -o noclobber
+	echo 1 >"$mnt/programs/a"
+	run bash -c "set -o noclobber; echo 2 >'$mnt/programs/a'"
+	[[ $status != 0 ]]
+	set +o noclobber
+	content programs/a 1
+	perl -e '
+		use Fcntl;
+		sysopen(A, $ARGV[0], O_WRONLY|O_CREAT|O_EXCL) or die "first: $!";
+		sysopen(B, $ARGV[0], O_WRONLY|O_CREAT|O_EXCL) and die "second";
+		close(A) or die;' "$mnt/programs/b"
+}
+
+@test "fsync works, and a file written, synced and closed is published" {
+	mount_store noverify
+	perl -e '
+		use IO::Handle;
+		open(F, ">", $ARGV[0]) or die; print F "x"; F->flush; F->sync or die $!;
+		close(F) or die $!' "$mnt/programs/a"
+	content programs/a x
+	echo data >"$mnt/data/stream"
+	sync "$mnt/data/stream" "$mnt/programs/a"
+}
+
+@test "a file over the limit is refused and nothing of it stays" {
+	mount_store relaxed,noverify,limit=1000000
+	run dd if=/dev/zero of="$mnt/programs/a" bs=65536 count=20
+	[[ $status == 1 && $output == *"File too large"* ]]
+	run cat "$mnt/programs/b"
+	head -c 1000000 /dev/zero >"$mnt/programs/b"
+	[[ $(stat -c %s "$mnt/programs/b") == 1000000 ]]
+	run truncate -s 1000001 "$mnt/programs/b"
+	[[ $status == 1 ]]
+	[[ $(stat -c %s "$mnt/programs/b") == 1000000 ]]
+}
+
+@test "16 MiB fit by default, one byte more does not" {
+	mount_store relaxed,noverify
+	head -c 16777216 /dev/zero >"$mnt/programs/a"
+	[[ $(stat -c %s "$mnt/programs/a") == 16777216 ]]
+	run bash -c "head -c 16777217 /dev/zero >'$mnt/programs/b'"
+	[[ $status == 1 && $output == *"File too large"* ]]
+}
+
+@test "over the quota nothing new fits, and what was there stays" {
+	mount_store relaxed,noverify,quota=400000
+	head -c 100000 /dev/zero >"$mnt/programs/a"
+	run bash -c "head -c 900000 /dev/zero >'$mnt/programs/b'"
+	[[ $status == 1 ]]
+	[[ $(stat -c %s "$mnt/programs/a") == 100000 ]]
+	echo x >"$mnt/programs/c"
+	content programs/c x
+}
+
+@test "a writer that is killed publishes nothing" {
+	mount_store relaxed,noverify
+	echo old >"$mnt/programs/a"
+	mkfifo "$dir/fifo"
+	cat "$dir/fifo" >"$mnt/programs/a" 3>&- &
+	writer=$!
+	exec 4>"$dir/fifo"
+	head -c 100000 /dev/zero >&4
+	wait_until test -s "$mnt/programs/a"
+	kill -KILL "$writer"
+	wait "$writer" || true
+	exec 4>&-
+	content programs/a old
+	[[ $(version programs/a) == 1 ]]
+	wait_until test -e "$mnt/programs/a@rejected"
+	[[ $(refused programs/a@rejected) == "writer was killed" ]]
+}
+
+@test "a shared writable mapping is refused" {
+	mount_store relaxed,noverify
+	head -c 4096 /dev/zero >"$mnt/programs/a"
+	python3 - "$mnt/programs/a" <<-'PY'
+		import errno, mmap, os, sys
+		fd = os.open(sys.argv[1], os.O_RDWR)
+		try:
+		    mmap.mmap(fd, 4096)
+		except OSError as e:
+		    sys.exit(e.errno != errno.ENODEV)
+		sys.exit(1)
+	PY
+	python3 - "$mnt/programs/a" <<-'PY'
+		import mmap, os, sys
+		fd = os.open(sys.argv[1], os.O_RDONLY)
+		m = mmap.mmap(fd, 4096, prot=mmap.PROT_READ)
+		sys.exit(m[:] != b"\0" * 4096)
+	PY
+}
+
+@test "the text survives an unmount, drafts and scratch files do not" {
+	mount_store noverify
+	echo x >"$mnt/programs/a"
+	echo y >"$mnt/programs/.hidden"
+	remount noverify
+	content programs/a x
+	[[ $(ls -A "$mnt/programs") == a ]]
+	[[ -z $(find "$store" -path '*draft*' -type f) ]]
+}

@@ -1,0 +1,110 @@
+# Mounts for the tests of the mount: thoxfs by hand, on a store of the test's
+# own. Load it beside nothing else; setup and teardown are here.
+
+: "${THOX_LIBEXEC_DIR:=$PWD/libexec}"
+export THOX_LIBEXEC_DIR
+
+setup() {
+	need_fuse
+	dir=$(mktemp -d "${TMPDIR:-/tmp}/thoxfs.XXXXXX")
+	store=$dir/store
+	mnt=$dir/mnt
+	builtin=$dir/builtin
+	mkdir -p "$mnt" "$builtin"/{programs,libraries,runtimes}
+	if declare -F more_setup >/dev/null; then
+		more_setup
+	fi
+}
+
+# Also after a failure: nothing stays mounted, nothing keeps running.
+teardown() {
+	local fd
+
+	[[ -n ${dir:-} ]] || return 0
+	if [[ -n ${keeper:-} ]]; then
+		unmount || true
+	fi
+	if mountpoint -q "$mnt"; then
+		umount -l "$mnt" || fusermount3 -uz "$mnt"
+	fi
+	for fd in "${held_fds[@]}"; do
+		exec {fd}>&- || true
+	done
+	rm -rf "$dir"
+}
+
+need_fuse() {
+	if [[ ! -w /dev/fuse ]] || [[ $(id -u) != 0 && ! -u $(command -v fusermount3) ]]; then
+		skip "no right to mount here"
+	fi
+}
+
+# Poll a condition with a deadline: wait_until COMMAND...
+wait_until() {
+	local deadline=$((SECONDS + 20))
+
+	until "$@" >/dev/null 2>&1; do
+		if ((SECONDS > deadline)); then
+			echo "waited in vain for: $*" >&2
+			return 1
+		fi
+		sleep 0.02
+	done
+}
+
+# mount_store [OPTIONS]: as `-o OPTIONS`; relaxed unless the test says else.
+mount_store() {
+	"$THOX_LIBEXEC_DIR/thoxfs" --store "$store" --builtin "$builtin" \
+		-o "${1:-relaxed}" "$mnt" >"$dir/log" 2>&1 3>&- &
+	keeper=$!
+	wait_until mountpoint -q "$mnt"
+}
+
+unmount() {
+	[[ -n $keeper ]] || return 0
+	kill -TERM "$keeper" 2>/dev/null || true
+	wait "$keeper" 2>/dev/null
+	keeper=
+}
+
+remount() {
+	unmount
+	mount_store "$@"
+}
+
+# The process that answers the kernel (its parent holds the mount).
+worker() {
+	pgrep -P "$keeper" | head -n 1
+}
+
+# Another one answers than $1.
+worker_is_not() {
+	local now
+
+	now=$(worker)
+	[[ -n $now && $now != "$1" ]]
+}
+
+kill_worker() {
+	local old
+
+	old=$(worker)
+	kill -KILL "$old"
+	wait_until worker_is_not "$old"
+}
+
+# How many versions a name of programs/ has: history is what xattrs say.
+version() {
+	getfattr --only-values -n user.thox.version "$mnt/${1}" 2>/dev/null
+}
+
+refused() {
+	getfattr --only-values -n user.thox.error "$mnt/${1}" 2>/dev/null
+}
+
+content() {
+	[[ $(cat "$mnt/$1") == "$2" ]] || {
+		echo "$1 holds: $(cat "$mnt/$1")"
+		return 1
+	}
+}
