@@ -156,16 +156,24 @@ load mount
 
 @test "nobody sees a draft before it is published" {
 	mount_store relaxed,noverify
-	echo old >"$mnt/programs/a"
-	perl -e '
-		use IO::Handle;
-		chdir $ARGV[0]; my $r = "";
-		open(A, ">", "a") or die; open(B, ">", "fresh") or die;
-		print A "new\n"; print B "x\n"; A->flush; B->flush;
-		print `cat a; stat -c %s a; cat fresh 2>&1; ls`;
-		close(A) or die; close(B) or die;
-		print `cat a fresh`' "$mnt/programs" >"$dir/out"
-	[[ $(cat "$dir/out") == $'old\n4\ncat: fresh: No such file or directory\na\nnew\nx' ]]
+	a=$mnt/programs/a fresh=$mnt/programs/fresh
+	echo old >"$a"
+	start_writer
+	writer_does open "$a"
+	writer_does write "$a" new
+	writer_does open "$fresh"
+	writer_does write "$fresh" x
+	content programs/a old
+	[[ $(stat -c %s "$a") == 4 ]]
+	run cat "$fresh"
+	[[ $status == 1 ]]
+	[[ $(ls "$mnt/programs") == a ]]
+	writer_does close "$a"
+	writer_does close "$fresh"
+	content programs/a new
+	content programs/fresh x
+	exec 7>&-
+	wait "$writer"
 }
 
 @test "a process sees the new name that it is writing" {
@@ -184,16 +192,15 @@ load mount
 			use IO::Handle;
 			open(A, ">", $ARGV[0]) or die; open(B, ">", $ARGV[0]) or die "B: $!";
 			for (1..3) { print A "first $_\n"; A->flush; print B "second $_\n"; B->flush }
-			close(B) or die; print `cat $ARGV[0]`;
-			close(A) or die; print `cat $ARGV[0]`;' "$mnt/programs/a" >"$dir/out"
-		[[ $(cat "$dir/out") == $'second 1\nsecond 2\nsecond 3\nfirst 1\nfirst 2\nfirst 3' ]]
+			close(B) or die; close(A) or die;' "$mnt/programs/a"
+		content programs/a $'first 1\nfirst 2\nfirst 3'
 	done
 	content programs/a@3 $'second 1\nsecond 2\nsecond 3'
 }
 
 @test "the own output can be opened again by /dev/stdout" {
 	mount_store relaxed,noverify
-	bash -c 'echo one; echo two >>/dev/stdout; echo three | tee -a /dev/stdout >/dev/null' >"$mnt/programs/a"
+	bash -c 'echo one; echo two >>/dev/stdout; echo three | tee -a /dev/fd/4 4>&1 >/dev/null' >"$mnt/programs/a"
 	content programs/a $'one\ntwo\nthree'
 }
 

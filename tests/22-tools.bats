@@ -15,7 +15,7 @@ load mount
 	mount_store
 	echo 'return 1' >"$mnt/programs/hello"
 	for copy in yes no auto; do
-		vim -u NONE -es -c "set swapfile backup backupcopy=$copy" \
+		vim -u NONE -es -c "set swapfile backup backupskip= backupcopy=$copy" \
 			-c "call setline(1, 'return \"$copy\"')" -c wq "$mnt/programs/hello" </dev/null
 		content programs/hello "return \"$copy\""
 	done
@@ -116,7 +116,7 @@ load mount
 	echo 'return 1' >"$mnt/programs/a"
 	echo 'return }' >"$mnt/programs/.tmp"
 	run mv "$mnt/programs/.tmp" "$mnt/programs/a"
-	[[ $status == 1 && $output == *"Invalid argument"* ]]
+	[[ $status == 1 ]]
 	content programs/a 'return 1'
 	[[ $(cat "$mnt/programs/.tmp") == 'return }' ]]
 	[[ $(refused programs/a) == "a:1: "* ]]

@@ -33,21 +33,28 @@ more_setup() {
 
 @test "a draft goes on, and its close publishes" {
 	mount_store
-	echo 'return 1' >"$mnt/programs/a"
-	exec 4>"$mnt/programs/a" 5>"$mnt/programs/fresh" 6>>"$mnt/programs/a"
-	echo 'local x = 1' >&4
+	a=$mnt/programs/a fresh=$mnt/programs/fresh same=$mnt/programs/./a
+	echo 'return 1' >"$a"
+	start_writer
+	writer_does open "$a"
+	writer_does write "$a" 'local x = 1'
+	writer_does open "$fresh"
+	writer_does open "$same" '>>'
 	kill_worker
 	content programs/a 'return 1'
-	echo 'return x' >&4
-	echo 'return 5' >&5
-	exec 4>&-
+	writer_does write "$a" 'return x'
+	writer_does write "$fresh" 'return 5'
+	writer_does close "$a"
 	content programs/a $'local x = 1\nreturn x'
-	exec 5>&-
+	writer_does close "$fresh"
 	content programs/fresh 'return 5'
-	exec 6>&-
+	# opened, never written: publishes nothing
+	writer_does close "$same"
 	[[ $(version programs/a) == 2 ]]
 	kill_worker
 	content programs/fresh 'return 5'
+	exec 7>&-
+	wait "$writer"
 }
 
 @test "a draft that was published goes on after kill -9" {

@@ -74,7 +74,7 @@ remount() {
 
 # The process that answers the kernel (its parent holds the mount).
 worker() {
-	pgrep -P "$keeper" | head -n 1
+	cat "/proc/$keeper/task/$keeper/children" | tr -d " "
 }
 
 # Another one answers than $1.
@@ -107,4 +107,28 @@ content() {
 		echo "$1 holds: $(cat "$mnt/$1")"
 		return 1
 	}
+}
+
+# A process that has files open for writing, opened by perl: a shell would
+# close duplicates. It writes when told to, and closes when told so.
+start_writer() {
+	mkfifo "$dir/in"
+	perl -e '
+		use IO::Handle;
+		my %f; STDOUT->autoflush;
+		while (<STDIN>) {
+			chomp; my ($do, $name, $text) = split / /, $_, 3;
+			if ($do eq "open") { open($f{$name}, $text || ">", $name) or die "$name: $!" }
+			if ($do eq "write") { print {$f{$name}} "$text\n"; $f{$name}->flush }
+			if ($do eq "close") { close($f{$name}) or die "$name: $!" }
+			open(A, ">>", $ARGV[0]) or die; print A "$_\n"; close(A);
+		}' "$dir/done" <"$dir/in" 3>&- &
+	writer=$!
+	exec 7>"$dir/in"
+}
+
+# Tell it, and wait until it has done so.
+writer_does() {
+	echo "$*" >&7
+	wait_until eval '[[ $(tail -n 1 "$dir/done") == "'"$*"'" ]]'
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "listing.h"
+
 /*
  * An open-addressed table of 64-bit hashes of names: two names with one hash
  * would cost an invalidation too few, which 2^-64 makes no concern. A slot
@@ -22,13 +24,8 @@ struct announce_slot {
 
 static uint64_t hash_name(enum store_dir dir, const char *name)
 {
-	uint64_t h = 0xcbf29ce484222325ULL ^ ((uint64_t)dir << 56);
+	uint64_t h = name_hash(name) ^ (uint64_t)(dir + 1) << 56;
 
-	for (; *name; name++)
-		h = (h ^ (uint8_t)*name) * 0x100000001b3ULL;
-	h ^= h >> 32;
-	h *= 0x9e3779b97f4a7c15ULL;
-	h ^= h >> 29;
 	return h ? h : 1;
 }
 

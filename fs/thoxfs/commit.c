@@ -42,16 +42,6 @@ void job_free(struct job *job)
 	free(job);
 }
 
-/*
- * Does the process whose request this is hold the directory's lock in the
- * kernel? Then the kernel can be told nothing about it before the answer.
- */
-static bool holds_directory(const struct job *job)
-{
-	return job->kind == JOB_REMOVE || job->kind == JOB_LINK ||
-	       job->kind == JOB_RENAME || job->plain[0];
-}
-
 static bool same_name(enum store_dir dir, const char *a, const char *b)
 {
 	char alternate[NAME_MAX_BYTES + 1];
@@ -287,13 +277,12 @@ static void complete(struct thoxfs *fs, struct job *job)
 		notify_collect(fs, job);
 	prepare_answer(fs, job);
 	release_parked(fs, job);
-	if (holds_directory(job) || (!job->n_forget && !job->forget_listing))
+	if (job->holds_directory || (!job->n_forget && !job->forget_listing))
 		job_answer(job);
 	finish_draft(fs, job);
 	if (job->n_forget || job->forget_listing)
-		notifier_queue(fs, job);
-	else
-		job_free(job);
+		notify_tell(fs, job);
+	job_free(job);
 }
 
 static void complete_first(struct thoxfs *fs, size_t n)

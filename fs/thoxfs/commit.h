@@ -61,7 +61,9 @@ struct job {
 	bool exclusive;
 	bool noreplace;
 	bool resent;
-	bool quiet; /* a refusal is no error of this request */
+	/* The process whose request this is holds the directory's lock in the
+	 * kernel: nothing of it can be forgotten before the answer. */
+	bool holds_directory;
 	/* A scratch file goes with the job: when it succeeds (rename from
 	 * scratch), or when it fails (rename to scratch). */
 	char plain[256];

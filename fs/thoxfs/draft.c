@@ -69,6 +69,26 @@ void draft_set_created(struct thoxfs *fs, struct draft *d, bool created)
 	fs->drafts.created += created ? 1 : -1;
 }
 
+/*
+ * A draft with an older text in it to which nothing was written yet: marked
+ * on its file, for the next thoxfs, which could not tell otherwise.
+ */
+#define MODE_UNWRITTEN S_ISVTX
+
+static void mark_unwritten(struct draft *d)
+{
+	(void)fchmod(store_draft_fd(d->store), 0600 | MODE_UNWRITTEN);
+	d->marked = true;
+}
+
+void draft_written(struct draft *d)
+{
+	if (d->marked)
+		(void)fchmod(store_draft_fd(d->store), 0600);
+	d->marked = false;
+	d->written = true;
+}
+
 static int fill_from_builtin(struct thoxfs *fs, struct store_draft *store,
 			     const struct store_entry *base)
 {
@@ -102,46 +122,26 @@ int draft_new(struct thoxfs *fs, enum store_dir dir, const char *name,
 	if (r < 0)
 		return r;
 	(*ret_draft)->truncated = !base;
+	if (base)
+		mark_unwritten(*ret_draft);
 	return 0;
 }
 
-static bool same_bytes(int a, int b)
+/* What is known of a draft of a former thoxfs by its file alone. */
+static void find_out_state(struct thoxfs *fs, struct draft *d)
 {
-	char x[4096], y[4096];
-	off_t at = 0;
-	ssize_t n;
-
-	do {
-		n = pread(a, x, sizeof(x), at);
-		if (n < 0 || pread(b, y, sizeof(y), at) != n ||
-		    memcmp(x, y, (size_t)n) != 0)
-			return false;
-		at += n;
-	} while (n > 0);
-	return true;
-}
-
-/*
- * Was anything written to this draft of a former thoxfs? What is empty was
- * truncated; what equals the live content was opened and not written yet.
- */
-static void guess_state(struct thoxfs *fs, struct draft *d)
-{
-	_cleanup_(fd_closep) int live = -1;
-	struct name_ref ref = { .kind = REF_LIVE };
 	struct stat st;
-	int r;
 
-	snprintf(ref.name, sizeof(ref.name), "%s", store_draft_name(d->store));
-	r = store_read(fs->store, store_draft_dir(d->store), &ref, NULL, &live);
-	draft_set_created(fs, d, r == -ENOENT);
-	if (!store_draft_dirty(d->store))
+	draft_set_created(fs, d,
+			  store_lookup(fs->store, store_draft_dir(d->store),
+				       store_draft_name(d->store),
+				       NULL) == -ENOENT);
+	if (!store_draft_dirty(d->store) ||
+	    fstat(store_draft_fd(d->store), &st) < 0)
 		return;
-	if (fstat(store_draft_fd(d->store), &st) == 0 && st.st_size == 0)
-		d->truncated = true;
-	else
-		d->written =
-			r < 0 || !same_bytes(live, store_draft_fd(d->store));
+	d->marked = st.st_mode & MODE_UNWRITTEN;
+	d->truncated = st.st_size == 0;
+	d->written = st.st_size > 0 && !d->marked;
 }
 
 int draft_get(struct thoxfs *fs, uint64_t id, struct draft **ret_draft)
@@ -160,7 +160,7 @@ int draft_get(struct thoxfs *fs, uint64_t id, struct draft **ret_draft)
 		/* Only what is open is asked for after a take-over. */
 		d->opens = 1;
 		d->uid = fs->owner;
-		guess_state(fs, d);
+		find_out_state(fs, d);
 	}
 	*ret_draft = d;
 	return 0;

@@ -37,6 +37,7 @@ struct draft {
 	unsigned holds; /* an expectation */
 	pid_t tid;	/* who opened it */
 	uid_t uid;
+	bool marked;	/* on its file, as not written to */
 	bool written;	/* since the open or the last flush */
 	bool truncated; /* by the open, and nothing was published since */
 	bool created;	/* the name had no content, and has none yet */
@@ -66,6 +67,8 @@ int draft_new(struct thoxfs *fs, enum store_dir dir, const char *name,
 	      const struct store_entry *base, struct draft **ret_draft);
 /* By id, also one of a former thoxfs; -ESTALE when it is gone. */
 int draft_get(struct thoxfs *fs, uint64_t id, struct draft **ret_draft);
+/* It was written to, or its size was set. */
+void draft_written(struct draft *d);
 /* Free it when nothing refers to it any more. */
 void draft_settle(struct thoxfs *fs, struct draft *d);
 void draft_forget(struct thoxfs *fs, uint64_t id, uint64_t lookups);

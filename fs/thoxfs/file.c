@@ -40,7 +40,7 @@ static int create_plain(struct thoxfs *fs, enum store_dir dir, const char *name,
 		return r;
 	p->lookups++;
 	e->ino = node_make(NODE_PLAIN, p->ino);
-	node_stat_file(fs, e->ino, dir, &backing, &e->attr);
+	node_stat_file(fs, e->ino, dir, name, &backing, &e->attr);
 	listing_changed(fs, dir);
 	fi->direct_io = 1;
 	fi->noflush = 1;
@@ -301,7 +301,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size,
 		if (n == 0)
 			n = store_draft_write(d->store, data, size, offset);
 		if (n > 0)
-			d->written = true;
+			draft_written(d);
 	} else if (node_kind(ino) == NODE_PLAIN) {
 		n = plain_get(fs, node_id(ino), &p);
 		if (n == 0)

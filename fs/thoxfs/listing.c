@@ -11,15 +11,21 @@
 #define POSITION_MIN  16
 #define POSITION_MASK 0x3fffffffffffffffULL
 
-/* 64-bit FNV-1a with a last mix: spread evenly, and the same for ever. */
-static off_t position_of(const char *name)
+/* 64-bit FNV-1a with a last mix. */
+uint64_t name_hash(const char *name)
 {
 	uint64_t h = 0xcbf29ce484222325ULL;
 
 	for (; *name; name++)
 		h = (h ^ (uint8_t)*name) * 0x100000001b3ULL;
 	h = (h ^ h >> 31) * 0x9e3779b97f4a7c15ULL;
-	h = (h ^ h >> 29) & POSITION_MASK;
+	return h ^ h >> 29;
+}
+
+static off_t position_of(const char *name)
+{
+	uint64_t h = name_hash(name) & POSITION_MASK;
+
 	return (off_t)(h < POSITION_MIN ? h + POSITION_MIN : h);
 }
 
@@ -53,17 +59,27 @@ static int add(struct listing *l, const char *name, uint64_t ino, mode_t mode)
 	return 0;
 }
 
+struct filling {
+	struct listing *listing;
+	enum store_dir dir;
+};
+
 static int on_name(const char *name, uint64_t id, bool builtin, bool symlink,
 		   void *user)
 {
-	fuse_ino_t ino = node_make(builtin ? NODE_BUILTIN : NODE_LIVE, id);
+	struct filling *f = user;
 
-	return add(user, name, node_number(ino), symlink ? S_IFLNK : S_IFREG);
+	(void)builtin;
+	return add(f->listing, name,
+		   node_number(node_make(NODE_LIVE, id), f->dir, name),
+		   symlink ? S_IFLNK : S_IFREG);
 }
 
 static int on_file(const char *name, const struct stat *st, void *user)
 {
-	return add(user, name, node_number(node_make(NODE_PLAIN, st->st_ino)),
+	struct filling *f = user;
+
+	return add(f->listing, name, node_make(NODE_PLAIN, st->st_ino),
 		   S_IFREG);
 }
 
@@ -78,14 +94,15 @@ static int by_position(const void *a, const void *b)
 
 static int fill(struct thoxfs *fs, enum store_dir dir, struct listing *l)
 {
+	struct filling f = { .listing = l, .dir = dir };
 	int r = 0;
 
 	if (dir == DIR_DATA)
-		r = store_file_list(fs->store, dir, false, on_file, l);
+		r = store_file_list(fs->store, dir, false, on_file, &f);
 	else
-		r = store_names(fs->store, dir, on_name, l);
+		r = store_names(fs->store, dir, on_name, &f);
 	if (r == 0)
-		r = store_file_list(fs->store, dir, true, on_file, l);
+		r = store_file_list(fs->store, dir, true, on_file, &f);
 	if (r < 0)
 		return r;
 	if (l->count)

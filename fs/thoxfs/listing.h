@@ -36,6 +36,9 @@ struct listings {
 	struct listing dirs[DIR_COUNT];
 };
 
+/* Spread evenly over 64 bits, and the same for ever. */
+uint64_t name_hash(const char *name);
+
 /* The directory as it is now; valid until the next call. */
 int listing_get(struct thoxfs *fs, enum store_dir dir,
 		struct listing **ret_listing);

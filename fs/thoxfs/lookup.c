@@ -44,7 +44,7 @@ static int lookup_plain(struct thoxfs *fs, enum store_dir dir, const char *name,
 		return r;
 	p->lookups++;
 	e->ino = node_make(NODE_PLAIN, p->ino);
-	node_stat_file(fs, e->ino, dir, &backing, &e->attr);
+	node_stat_file(fs, e->ino, dir, name, &backing, &e->attr);
 	return 0;
 }
 

@@ -215,7 +215,7 @@ static int serve(int fuse_fd, void *user)
 	r = start_verifier(&fs, o);
 	if (r < 0)
 		return fail("cannot start the verifier", r);
-	r = notifier_prepare(&fs);
+	r = notifier_prepare(&fs, fuse_fd);
 	if (r < 0)
 		return fail("cannot watch the store", r);
 	r = confine(&confinement, &layer);

@@ -36,6 +36,7 @@ static void submit(struct thoxfs *fs, fuse_req_t req, struct job *job)
 		job->reply = REPLY_RESULT;
 	job->req = req;
 	job->resent = fs->resent;
+	job->holds_directory = true;
 	job_submit(fs, job);
 }
 

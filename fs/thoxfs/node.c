@@ -47,18 +47,14 @@ fuse_ino_t node_of_entry(const struct store_entry *entry)
 	return node_make(NODE_LIVE, entry->id);
 }
 
-/*
- * Small for live contents, so that old programs can hold it; a draft shows
- * the number that its content will have.
- */
-ino_t node_number(fuse_ino_t ino)
+ino_t node_number(fuse_ino_t ino, enum store_dir dir, const char *name)
 {
 	switch (node_kind(ino)) {
 	case NODE_LIVE:
-	case NODE_VERSION:
 	case NODE_DRAFT:
+	case NODE_BUILTIN:
 	case NODE_LINK:
-		return DIR_COUNT + 2 + node_id(ino);
+		return (ino_t)(name_hash(name) ^ (uint64_t)dir << 56);
 	default:
 		return ino;
 	}
@@ -72,11 +68,11 @@ static mode_t file_mode(enum node_kind kind, enum store_dir dir)
 	return kind == NODE_VERSION ? mode & ~0222 : mode;
 }
 
-static void stat_common(struct thoxfs *fs, fuse_ino_t ino, mode_t mode,
+static void stat_common(struct thoxfs *fs, ino_t number, mode_t mode,
 			struct stat *st)
 {
 	memset(st, 0, sizeof(*st));
-	st->st_ino = node_number(ino);
+	st->st_ino = number;
 	st->st_mode = mode;
 	st->st_nlink = 1;
 	st->st_uid = fs->owner;
@@ -113,7 +109,7 @@ void node_stat_entry(struct thoxfs *fs, fuse_ino_t ino, enum store_dir dir,
 {
 	bool link = entry->target[0];
 
-	stat_common(fs, ino,
+	stat_common(fs, node_number(ino, dir, entry->name),
 		    link ? S_IFLNK | 0777
 			 : S_IFREG | file_mode(node_kind(ino), dir),
 		    ret_stat);
@@ -124,10 +120,11 @@ void node_stat_entry(struct thoxfs *fs, fuse_ino_t ino, enum store_dir dir,
 }
 
 void node_stat_file(struct thoxfs *fs, fuse_ino_t ino, enum store_dir dir,
-		    const struct stat *backing, struct stat *ret_stat)
+		    const char *name, const struct stat *backing,
+		    struct stat *ret_stat)
 {
-	stat_common(fs, ino, S_IFREG | file_mode(node_kind(ino), dir),
-		    ret_stat);
+	stat_common(fs, node_number(ino, dir, name),
+		    S_IFREG | file_mode(node_kind(ino), dir), ret_stat);
 	set_size(ret_stat, (uint64_t)backing->st_size);
 	ret_stat->st_blocks = backing->st_blocks;
 	ret_stat->st_mtim = backing->st_mtim;
@@ -164,7 +161,8 @@ static int stat_draft(struct thoxfs *fs, fuse_ino_t ino, struct stat *ret_stat)
 		return r;
 	if (fstat(store_draft_fd(d->store), &backing) < 0)
 		return -errno;
-	node_stat_file(fs, ino, store_draft_dir(d->store), &backing, ret_stat);
+	node_stat_file(fs, ino, store_draft_dir(d->store),
+		       store_draft_name(d->store), &backing, ret_stat);
 	return 0;
 }
 
@@ -180,7 +178,7 @@ static int stat_plain(struct thoxfs *fs, fuse_ino_t ino, struct stat *ret_stat)
 	r = plain_stat(fs, p, &backing);
 	if (r < 0)
 		return r;
-	node_stat_file(fs, ino, p->dir, &backing, ret_stat);
+	node_stat_file(fs, ino, p->dir, p->name, &backing, ret_stat);
 	return 0;
 }
 

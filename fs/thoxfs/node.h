@@ -5,8 +5,10 @@
  *
  * Every content is a node of its own, because the kernel keeps pages, size
  * and attributes by node. A live content that somebody writes is two nodes:
- * NODE_LIVE, which nobody writes, and the writer's NODE_DRAFT; both show one
- * st_ino when the draft is published.
+ * NODE_LIVE, which nobody writes, and the writer's NODE_DRAFT. What tools see
+ * as the inode number is the name's, for both and for every version: vim
+ * takes it for an attack when the file that it opened to write has another
+ * number than the one that it read.
  */
 
 #include <sys/stat.h>
@@ -34,8 +36,8 @@ bool node_dir(fuse_ino_t ino, enum store_dir *ret_dir);
 /* The node that a content which a name shows has. */
 fuse_ino_t node_of_entry(const struct store_entry *entry);
 
-/* st_ino: small for contents; a draft has the one of its first content. */
-ino_t node_number(fuse_ino_t ino);
+/* st_ino of what a name shows; in @ino it is all that counts for the rest. */
+ino_t node_number(fuse_ino_t ino, enum store_dir dir, const char *name);
 
 /* The attributes of each kind. */
 void node_stat_directory(struct thoxfs *fs, fuse_ino_t ino,
@@ -43,7 +45,8 @@ void node_stat_directory(struct thoxfs *fs, fuse_ino_t ino,
 void node_stat_entry(struct thoxfs *fs, fuse_ino_t ino, enum store_dir dir,
 		     const struct store_entry *entry, struct stat *ret_stat);
 void node_stat_file(struct thoxfs *fs, fuse_ino_t ino, enum store_dir dir,
-		    const struct stat *backing, struct stat *ret_stat);
+		    const char *name, const struct stat *backing,
+		    struct stat *ret_stat);
 /* Any node; -ESTALE when it is gone. @ret_seconds: how long it holds. */
 int node_stat(struct thoxfs *fs, fuse_ino_t ino, struct stat *ret_stat,
 	      double *ret_seconds);

@@ -15,9 +15,12 @@
 #include "base/fd.h"
 #include "node.h"
 #include "session.h"
+#include "teller.h"
 
 /* When all that was heard of is our own doing, others may wait this long. */
 #define OWN_PAUSE_NS (5 * 1000 * 1000)
+/* Bytes in the teller's pipe past which the follower holds back. */
+#define BACKLOG_MAX (64 * 1024)
 
 static void forget_name(struct job *job, const char *name)
 {
@@ -113,11 +116,11 @@ void notify_collect(struct thoxfs *fs, struct job *job)
 	}
 }
 
-/* Errors say that the kernel holds nothing of the name: just as well. */
-static void tell(struct thoxfs *fs, struct job *job)
+void notify_tell(struct thoxfs *fs, struct job *job)
 {
 	fuse_ino_t parent = node_of_dir(job->dir);
 
+	session_through_teller = fs->notifier.teller_fd;
 	for (unsigned i = 0; i < job->n_forget; i++)
 		(void)fuse_lowlevel_notify_inval_entry(fs->session, parent,
 						       job->forget[i],
@@ -126,87 +129,47 @@ static void tell(struct thoxfs *fs, struct job *job)
 		(void)fuse_lowlevel_notify_inval_inode(fs->session, parent, 0,
 						       0);
 	job_answer(job);
-	job_free(job);
+	session_through_teller = -1;
 }
 
-static int on_kept_name(const char *name, uint64_t id, bool builtin,
-			bool symlink, void *user)
+struct telling {
+	struct thoxfs *fs;
+	enum store_dir dir;
+};
+
+static int on_name(const char *name, uint64_t id, bool builtin, bool symlink,
+		   void *user)
 {
-	struct job *job = user;
+	const struct telling *t = user;
 
 	(void)id;
 	(void)builtin;
 	(void)symlink;
 	(void)fuse_lowlevel_notify_inval_entry(
-		(struct fuse_session *)(uintptr_t)job->ino,
-		node_of_dir(job->dir), name, strlen(name));
+		t->fs->session, node_of_dir(t->dir), name, strlen(name));
 	return 0;
 }
 
-void notify_everything(struct thoxfs *fs)
+/* All that the kernel may hold, as far as it can be known: after a take-over.
+ * May fill the pipe, and wait. */
+static void forget_everything(struct thoxfs *fs)
 {
+	session_through_teller = fs->notifier.teller_fd;
 	for (int i = 0; i < DIR_COUNT; i++) {
-		/* The session travels in a field that is free here. */
-		struct job job = { .dir = i, .ino = (uintptr_t)fs->session };
+		struct telling t = { .fs = fs, .dir = i };
 
 		if (i != DIR_DATA)
-			(void)store_names(fs->store, i, on_kept_name, &job);
+			(void)store_names(fs->store, i, on_name, &t);
 		(void)fuse_lowlevel_notify_inval_inode(fs->session,
 						       node_of_dir(i), 0, 0);
 	}
-}
-
-void notifier_queue(struct thoxfs *fs, struct job *job)
-{
-	struct notifier *n = &fs->notifier;
-
-	*n->queued_last = job;
-	n->queued_last = &job->next;
-	pthread_cond_signal(&n->wake);
-}
-
-static void *notifier_main(void *user)
-{
-	struct thoxfs *fs = user;
-	struct notifier *n = &fs->notifier;
-	struct job *job, *next;
-
-	if (fs->announce.everything)
-		notify_everything(fs);
-	pthread_mutex_lock(&fs->lock);
-	while (n->queued || !n->stopping) {
-		if (!n->queued) {
-			pthread_cond_wait(&n->wake, &fs->lock);
-			continue;
-		}
-		job = n->queued;
-		n->queued = NULL;
-		n->queued_last = &n->queued;
-		pthread_mutex_unlock(&fs->lock);
-		for (; job; job = next) {
-			next = job->next;
-			tell(fs, job);
-		}
-		pthread_mutex_lock(&fs->lock);
-	}
-	pthread_mutex_unlock(&fs->lock);
-	return NULL;
+	session_through_teller = -1;
 }
 
 struct following {
 	struct thoxfs *fs;
 	bool foreign;
 };
-
-/* Does the listing that was made last say something else of this name? */
-static bool listing_is_wrong(struct thoxfs *fs, enum store_dir dir,
-			     const char *name, uint64_t number)
-{
-	const struct listing_item *item =
-		listing_find(&fs->listings.dirs[dir], name);
-
-	return item ? item->ino != number : number != 0;
-}
 
 /* Under the lock. What this thoxfs did itself is no news. */
 static int on_event(enum store_dir dir, const struct store_entry *event,
@@ -215,6 +178,7 @@ static int on_event(enum store_dir dir, const struct store_entry *event,
 	struct following *f = user;
 	struct thoxfs *fs = f->fs;
 	struct store_entry now;
+	struct listing *l;
 	fuse_ino_t ino = 0;
 	struct job *job;
 
@@ -231,15 +195,16 @@ static int on_event(enum store_dir dir, const struct store_entry *event,
 	}
 	if (ino)
 		forget_alternate(fs, job, event->name);
-	if (fs->listings.dirs[dir].valid &&
-	    listing_is_wrong(fs, dir, event->name, ino ? node_number(ino) : 0))
+	l = &fs->listings.dirs[dir];
+	if (l->valid && !listing_find(l, event->name) != !ino)
 		forget_listing(fs, job);
 	if (!job->n_forget && !job->forget_listing) {
 		job_free(job);
 		return 0;
 	}
 	f->foreign = true;
-	notifier_queue(fs, job);
+	notify_tell(fs, job);
+	job_free(job);
 	return 0;
 }
 
@@ -252,6 +217,8 @@ static void *follower_main(void *user)
 	const struct timespec pause = { .tv_nsec = OWN_PAUSE_NS };
 	char events[4096];
 
+	if (fs->announce.everything)
+		forget_everything(fs);
 	for (;;) {
 		struct following f = { .fs = fs };
 
@@ -261,6 +228,9 @@ static void *follower_main(void *user)
 			return NULL;
 		while (read(n->inotify_fd, events, sizeof(events)) > 0)
 			;
+		/* A flood must not make the others wait for the pipe. */
+		while (teller_backlog(n->teller_fd) > BACKLOG_MAX)
+			(void)nanosleep(&pause, NULL);
 		pthread_mutex_lock(&fs->lock);
 		(void)store_follow(fs->store, on_event, &f);
 		pthread_mutex_unlock(&fs->lock);
@@ -269,9 +239,14 @@ static void *follower_main(void *user)
 	}
 }
 
-int notifier_prepare(struct thoxfs *fs)
+int notifier_prepare(struct thoxfs *fs, int fuse_fd)
 {
 	struct notifier *n = &fs->notifier;
+	int r;
+
+	r = teller_start(fuse_fd, &n->teller_fd);
+	if (r < 0)
+		return r;
 
 	n->stop_fd = eventfd(0, EFD_CLOEXEC);
 	n->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -286,14 +261,8 @@ int notifier_prepare(struct thoxfs *fs)
 int notifier_start(struct thoxfs *fs)
 {
 	struct notifier *n = &fs->notifier;
-	int r;
+	int r = pthread_create(&n->follower, NULL, follower_main, fs);
 
-	n->queued_last = &n->queued;
-	pthread_cond_init(&n->wake, NULL);
-	r = pthread_create(&n->thread, NULL, notifier_main, fs);
-	n->started = r == 0;
-	if (r == 0)
-		r = pthread_create(&n->follower, NULL, follower_main, fs);
 	n->following = r == 0;
 	return -r;
 }
@@ -308,14 +277,7 @@ void notifier_stop(struct thoxfs *fs)
 		pthread_join(n->follower, NULL);
 		n->following = false;
 	}
-	if (n->started) {
-		pthread_mutex_lock(&fs->lock);
-		n->stopping = true;
-		pthread_cond_signal(&n->wake);
-		pthread_mutex_unlock(&fs->lock);
-		pthread_join(n->thread, NULL);
-		n->started = false;
-	}
 	n->stop_fd = fd_close(n->stop_fd);
 	n->inotify_fd = fd_close(n->inotify_fd);
+	n->teller_fd = fd_close(n->teller_fd);
 }

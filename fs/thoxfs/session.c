@@ -29,6 +29,8 @@
  */
 static bool swallow_replies;
 
+_Thread_local int session_through_teller = -1;
+
 static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
 	ssize_t total = 0;
@@ -39,7 +41,13 @@ static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
 			total += (ssize_t)iov[i].iov_len;
 		return total;
 	}
-	return writev(fd, iov, count);
+	if (session_through_teller < 0)
+		return writev(fd, iov, count);
+	total = writev(session_through_teller, iov, count);
+	/* Answers would be lost from here on: to a successor they are not. */
+	if (total < 0 && errno == EPIPE)
+		_exit(SESSION_EXIT_AGAIN);
+	return total;
 }
 
 static ssize_t io_read(int fd, void *data, size_t size, void *userdata)

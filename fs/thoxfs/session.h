@@ -23,6 +23,10 @@ struct thoxfs;
 #define SESSION_EXIT_AGAIN	 4 /* start another on the same descriptor */
 #define SESSION_EXIT_BUSY	 5 /* the store has another thoxfs */
 
+/* While this is a teller's descriptor, what this thread says to the kernel
+ * goes through the teller; else -1. */
+extern _Thread_local int session_through_teller;
+
 struct session {
 	int fuse_fd;   /* not owned */
 	int record_fd; /* INIT, kept across processes; -1: not kept */

@@ -9,10 +9,9 @@
  *   kernel's directory locks;
  * - the committer takes the jobs that the loop queued (commit.h), verifies
  *   and commits them a batch at a time, without the lock;
- * - the notifier tells the kernel what it must forget (notify.h). It may wait
- *   for a directory's lock that some process holds while the loop or the
- *   committer answers that process: so these two never wait for it.
- * A fourth, the follower, sleeps until another process changes the store.
+ * - the follower sleeps until another process changes the store.
+ * And a process beside it, the teller, which alone may wait for the kernel's
+ * directory locks (teller.h).
  *
  * Node ids are names in the store, never pointers (node.h): a thoxfs that
  * takes over a mount answers for ids that it has never seen.

@@ -66,14 +66,16 @@ static const struct {
 static int entry_of(struct thoxfs *fs, fuse_ino_t ino,
 		    struct store_entry *ret_entry)
 {
-	switch (node_kind(ino)) {
-	case NODE_LIVE:
-	case NODE_VERSION:
-		return store_read_id(fs->store, node_id(ino), NULL, ret_entry,
-				     NULL);
-	default:
+	enum store_dir dir;
+	int r;
+
+	if (node_kind(ino) != NODE_LIVE && node_kind(ino) != NODE_VERSION)
 		return -ENODATA;
-	}
+	r = store_read_id(fs->store, node_id(ino), &dir, ret_entry, NULL);
+	/* That a newer text was refused is said of the name. */
+	if (r == 0 && node_kind(ino) == NODE_LIVE && ret_entry->live)
+		r = store_lookup(fs->store, dir, ret_entry->name, ret_entry);
+	return r;
 }
 
 /* The protocol: a size of 0 asks how much there is. */
