@@ -1,7 +1,7 @@
 # Mounts for the tests of the mount: thoxfs by hand, on a store of the test's
 # own. Load it beside nothing else; setup and teardown are here.
 
-: "${THOX_LIBEXEC_DIR:=$PWD/libexec}"
+: "${THOX_LIBEXEC_DIR:=${THOX_BUILD_DIR:-$PWD}/libexec}"
 export THOX_LIBEXEC_DIR
 
 setup() {
