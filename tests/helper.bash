@@ -78,10 +78,14 @@ stop_thox() {
 
 # The instance's own words, for a test that failed.
 show_log() {
-	if [[ -s $THOX_DIR/run/keeper.log ]]; then
-		echo "--- keeper.log"
-		tail -n 40 "$THOX_DIR/run/keeper.log"
-	fi >&2
+	local log
+
+	for log in run/keeper.log state/thoxd.log; do
+		if [[ -s $THOX_DIR/$log ]]; then
+			echo "--- $log"
+			tail -n 40 "$THOX_DIR/$log"
+		fi
+	done >&2
 }
 
 # PIDs of all processes of this THOX_DIR's instance: those that have it in

@@ -1,0 +1,141 @@
+/*
+ * A client that does not behave: for tests of the control socket.
+ *
+ * usage: poke hello RECORD...   say hello, then records (hexadecimal), and
+ *                               wait: prints `closed` when thoxd closes
+ *        poke raw RECORD...     the same without hello
+ *        poke fds COUNT         hello, then messages with COUNT descriptors
+ *        poke flood COUNT       COUNT connections that say nothing: prints
+ *                               `open` when all were tried, ends with stdin
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/instance.h"
+
+#define FDS_AT_ONCE 250 /* the kernel takes 253 */
+
+static int dial(int flags)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	struct instance in;
+	int fd, dirfd;
+
+	if (instance_locate(INSTANCE_USER, &in) < 0 ||
+	    instance_socket_path(in.run, INSTANCE_CONTROL, to.sun_path,
+				 &dirfd) < 0)
+		exit(2);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | flags, 0);
+	if (fd >= 0 && connect(fd, (void *)&to, sizeof(to)) < 0) {
+		close(fd);
+		fd = -1;
+	}
+	if (dirfd >= 0)
+		close(dirfd);
+	return fd;
+}
+
+static void say(int fd, const char *hex)
+{
+	static unsigned char record[70000];
+	size_t n = 0;
+	unsigned byte;
+
+	while (sscanf(hex + 2 * n, "%2x", &byte) == 1)
+		record[n++] = (unsigned char)byte;
+	(void)!send(fd, record, n, MSG_NOSIGNAL);
+}
+
+static int wait_for_end(int fd)
+{
+	static char reply[70000];
+	ssize_t n;
+
+	while ((n = recv(fd, reply, sizeof(reply), 0)) > 0)
+		;
+	puts(n == 0 || errno == ECONNRESET ? "closed" : strerror(errno));
+	return 0;
+}
+
+static int records(int argc, char **argv, int hello)
+{
+	int fd = dial(0);
+
+	if (fd < 0)
+		return 1;
+	if (hello)
+		say(fd, "00920001");
+	for (int i = 0; i < argc; i++)
+		say(fd, argv[i]);
+	return wait_for_end(fd);
+}
+
+static void send_fds(int fd, int count)
+{
+	static char control[CMSG_SPACE(sizeof(int) * FDS_AT_ONCE)];
+	char record[] = "\0\x91\x01";
+	struct iovec iov = { record, 3 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
+			      .msg_controllen =
+				      CMSG_SPACE(sizeof(int) * (size_t)count) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int) * (size_t)count);
+	memset(CMSG_DATA(c), 0, sizeof(int) * (size_t)count); /* stdin */
+	(void)!sendmsg(fd, &msg, MSG_NOSIGNAL);
+}
+
+static int descriptors(int count)
+{
+	int fd = dial(0);
+
+	if (fd < 0)
+		return 1;
+	say(fd, "00920001");
+	for (; count > 0; count -= FDS_AT_ONCE)
+		send_fds(fd, count < FDS_AT_ONCE ? count : FDS_AT_ONCE);
+	return wait_for_end(fd);
+}
+
+static int flood(int count)
+{
+	struct rlimit limit;
+	int open_now = 0;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	for (int i = 0; i < count; i++)
+		open_now += dial(SOCK_NONBLOCK) >= 0;
+	printf("open\n");
+	fprintf(stderr, "%d of %d connections\n", open_now, count);
+	fflush(stdout);
+	while (getchar() != EOF)
+		;
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc >= 3 && strcmp(argv[1], "hello") == 0)
+		return records(argc - 2, argv + 2, 1);
+	if (argc >= 3 && strcmp(argv[1], "raw") == 0)
+		return records(argc - 2, argv + 2, 0);
+	if (argc == 3 && strcmp(argv[1], "fds") == 0)
+		return descriptors(atoi(argv[2]));
+	if (argc == 3 && strcmp(argv[1], "flood") == 0)
+		return flood(atoi(argv[2]));
+	return 2;
+}
