@@ -24,7 +24,8 @@ enum index_node_flags {
 	NODE_SYMLINK = 1 << 0, /* its live content is one */
 	NODE_REFUSED = 1 << 1, /* a text newer than the live one was refused */
 	NODE_CHECK = 1 << 2,   /* may have contents beyond the kept ones */
-	NODE_MOVED = 1 << 3,   /* its last event was a rename to another name */
+	NODE_REJECTS = 1 << 3, /* refused texts may be among them */
+	NODE_MOVED = 1 << 4,   /* its last event was a rename to another name */
 };
 
 /* Owned by the index; valid until the next follow, append or compaction. */

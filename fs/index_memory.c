@@ -238,7 +238,7 @@ static void apply_published(struct index *ix, struct index_node *node,
 		subtract(ix, old.size_bytes);
 	if (!(rec->flags & RECORD_TOUCHED)) {
 		ix->used_bytes += rec->size_bytes;
-		node->flags = NODE_CHECK;
+		node->flags = NODE_CHECK | (node->flags & NODE_REJECTS);
 	}
 	if (rec->target[0])
 		node->flags |= NODE_SYMLINK;
@@ -266,12 +266,12 @@ int index_apply(struct index *ix, const struct record *rec, uint32_t at)
 		apply_published(ix, node, rec, at);
 		break;
 	case RECORD_REJECTED:
-		node->flags |= NODE_CHECK | NODE_REFUSED;
+		node->flags |= NODE_CHECK | NODE_REFUSED | NODE_REJECTS;
 		ix->used_bytes += rec->size_bytes;
 		break;
 	case RECORD_REMOVED:
 		set_live(ix, node, 0, 0);
-		node->flags = NODE_CHECK;
+		node->flags = NODE_CHECK | (node->flags & NODE_REJECTS);
 		if (rec->flags & RECORD_MOVED)
 			node->flags |= NODE_MOVED;
 		break;

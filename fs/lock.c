@@ -41,6 +41,7 @@ void store_unlock(struct store *s)
 
 int store_settle(struct store *s)
 {
+	bool lost;
 	int r;
 
 	pthread_mutex_lock(&s->memory);
@@ -51,9 +52,12 @@ int store_settle(struct store *s)
 	if (r < 0)
 		return r;
 	r = store_recover(s);
-	if (r == 0 && s->index.lost)
-		r = store_adopt(s);
-	return r;
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&s->memory);
+	lost = s->index.lost;
+	pthread_mutex_unlock(&s->memory);
+	return lost ? store_adopt(s) : 0;
 }
 
 int store_begin(struct store *s)

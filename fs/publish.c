@@ -188,6 +188,21 @@ static void unsay(struct batch *b, const struct step *step)
 	journal_batch_deinit(&void_batch);
 }
 
+/* A text that is not in the journal must be found by its name, also where the
+ * file system does not order its directories. */
+static int sync_dirs(const struct batch *b)
+{
+	const struct store *s = b->s;
+
+	if (!b->apart || s->relaxed)
+		return 0;
+	for (size_t i = 0; i < b->count; i++)
+		if (b->steps[i].apart && b->steps[i].journaled &&
+		    fsync(s->dirfd[b->steps[i].rec.dir]) < 0)
+			return -EIO;
+	return 0;
+}
+
 static int move_all(struct batch *b)
 {
 	int first = 0;
@@ -226,12 +241,9 @@ static int write_index(struct batch *b)
 			recs[n++] = b->steps[i].rec;
 	if (n == 0)
 		return 0;
-	r = index_append(&b->s->index, recs, n);
-	/* The files moved and the journal says so: the next open puts the
-	 * index right. */
-	if (r < 0)
-		atomic_store(&b->s->failed, true);
-	return r;
+	/* If this fails the files have moved and the journal says so: nothing
+	 * more is written, and the next open puts the index right. */
+	return index_append(&b->s->index, recs, n);
 }
 
 static void tell(struct step *step)
@@ -264,8 +276,12 @@ int batch_run(struct batch *b)
 	if (r == 0)
 		r = write_index(b);
 	pthread_mutex_unlock(&s->memory);
-	if (r < 0)
+	if (r == 0)
+		r = sync_dirs(b);
+	if (r < 0) {
+		atomic_store(&s->failed, true);
 		return r;
+	}
 	for (size_t i = 0; i < b->count; i++)
 		if (b->steps[i].change->result == 0)
 			tell(&b->steps[i]);

@@ -154,12 +154,14 @@ static int holds(int dirfd, const char *file, const struct record *rec)
 		       strcmp(target, rec->target) == 0;
 	r = content_open(dirfd, file, &st, &fd);
 	if (r < 0)
-		return r == -ENOENT || r == -ELOOP || r == -EPERM ? 0 : r;
+		/* Whatever cannot be opened, a broken inode as well, is not
+		 * it. */
+		return r == -ENOMEM || r == -EMFILE || r == -ENFILE ? r : 0;
 	if ((uint64_t)st.st_size != rec->size_bytes)
 		return 0;
 	r = content_hash(fd, rec->size_bytes, sha256);
 	if (r < 0)
-		return r == -EBADMSG ? 0 : r;
+		return r == -ENOMEM ? r : 0;
 	return memcmp(sha256, rec->sha256, sizeof(sha256)) == 0;
 }
 

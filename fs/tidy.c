@@ -31,19 +31,26 @@ static int unlink_content(struct store *s, const struct record *rec)
 		       : 0;
 }
 
-/* Contents of one name beyond what is kept. */
-static int drop_excess(struct store *s, struct index_node *node)
+/* Memory is held. What @node has beyond what is kept; mostly nothing. */
+static int find_excess(struct store *s, struct index_node *node,
+		       struct history *ret)
 {
-	_cleanup_(history_deinit) struct history h = { 0 };
-	int r;
+	int r = 0;
 
-	r = history_excess(s, node, &h);
-	for (size_t i = 0; r == 0 && i < h.count; i++) {
-		struct record rec = h.recs[i];
+	if (node->version > s->keep || node->flags & NODE_REJECTS)
+		r = history_excess(s, node, ret);
+	if (r == 0)
+		node->flags &= (uint8_t)~NODE_CHECK;
+	return r;
+}
 
-		r = unlink_content(s, &rec);
-		if (r < 0)
-			break;
+static int say_dropped(struct store *s, const struct history *h)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < h->count; i++) {
+		struct record rec = h->recs[i];
+
 		rec.type = RECORD_DROPPED;
 		rec.flags = 0;
 		rec.time_ns = time_now_ns();
@@ -51,22 +58,44 @@ static int drop_excess(struct store *s, struct index_node *node)
 		rec.journal_epoch = rec.journal_seq = 0;
 		r = index_append(&s->index, &rec, 1);
 	}
-	if (r == 0)
-		node->flags &= (uint8_t)~NODE_CHECK;
 	return r;
 }
 
-/* Appending moves no node, so the table may be walked meanwhile. */
+/* Unlinking takes a while: readers are let in between. */
+static int drop_excess(struct store *s, struct index_node *node)
+{
+	_cleanup_(history_deinit) struct history h = { 0 };
+	int r;
+
+	pthread_mutex_lock(&s->memory);
+	r = find_excess(s, node, &h);
+	pthread_mutex_unlock(&s->memory);
+	for (size_t i = 0; r == 0 && i < h.count; i++)
+		r = unlink_content(s, &h.recs[i]);
+	if (r < 0 || h.count == 0)
+		return r;
+	pthread_mutex_lock(&s->memory);
+	r = say_dropped(s, &h);
+	pthread_mutex_unlock(&s->memory);
+	return r;
+}
+
+/* The lock keeps other processes from adding names, the memory this one's
+ * readers from seeing a table that grows; so it may be walked by number. */
 static int drop_all_excess(struct store *s)
 {
 	struct index *ix = &s->index;
+	uint64_t generation = ix->generation;
 	int r = 0;
 
-	pthread_mutex_lock(&s->memory);
-	for (size_t i = 0; i < ix->table_size && r == 0; i++)
-		if (ix->table[i] && ix->table[i]->flags & NODE_CHECK)
-			r = drop_excess(s, ix->table[i]);
-	pthread_mutex_unlock(&s->memory);
+	for (size_t i = 0; i < ix->table_size && r == 0; i++) {
+		struct index_node *node = ix->table[i];
+
+		if (ix->generation != generation)
+			break; /* somebody replaced the file: another time */
+		if (node && node->flags & NODE_CHECK)
+			r = drop_excess(s, node);
+	}
 	return r;
 }
 
@@ -258,14 +287,20 @@ static int drop_old_draft(const struct draft_found *f, void *user)
 	return 0;
 }
 
+static bool mostly_dead(const struct index *ix)
+{
+	return ix->dead >= COMPACT_RECORDS && ix->dead >= ix->records / 2;
+}
+
 /* What only an idle store does: a name was renamed away, or the index is
  * mostly dead. */
 static bool deep_work(struct store *s)
 {
 	struct index *ix = &s->index;
-	bool work = ix->dead >= COMPACT_RECORDS && ix->dead >= ix->records / 2;
+	bool work;
 
 	pthread_mutex_lock(&s->memory);
+	work = mostly_dead(ix);
 	for (size_t i = 0; i < ix->table_size && !work; i++)
 		work = ix->table[i] && is_moved(ix->table[i]);
 	pthread_mutex_unlock(&s->memory);
@@ -287,8 +322,7 @@ int store_idle(struct store *s)
 		pthread_mutex_lock(&s->memory);
 		if (r == 0)
 			r = purge_moved(s);
-		if (r == 0 && s->index.dead >= COMPACT_RECORDS &&
-		    s->index.dead >= s->index.records / 2)
+		if (r == 0 && mostly_dead(&s->index))
 			r = compact(s);
 		pthread_mutex_unlock(&s->memory);
 	}
