@@ -232,7 +232,6 @@ static int write_index(struct batch *b)
 	_cleanup_(freep) struct record *recs =
 		calloc(b->count, sizeof(struct record));
 	size_t n = 0;
-	int r;
 
 	if (!recs)
 		return -ENOMEM;
