@@ -256,6 +256,8 @@ void outcome_say_json(const struct outcome *o, const char *name)
 	key_string(&j, "limit",
 		   o->refused ? NULL : reasons[reason_of(o)].limit);
 	key_string(&j, "detail", o->detail[0] ? o->detail : NULL);
+	if (o->refused && o->hint[0])
+		key_string(&j, "hint", o->hint);
 	if (!o->refused) {
 		key_number(&j, "version", o->version);
 		key_string(&j, "runtime", o->runtime);

@@ -42,6 +42,18 @@ bool terminal_size(int fd, unsigned *ret_rows, unsigned *ret_columns)
 	return true;
 }
 
+/* Drop @sig when it is pending. */
+static void forget(int sig)
+{
+	static const struct timespec now = { 0, 0 };
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	while (sigtimedwait(&set, NULL, &now) == sig)
+		;
+}
+
 int terminal_block(void)
 {
 	sigset_t set = passed_set();
@@ -49,10 +61,14 @@ int terminal_block(void)
 	return sigprocmask(SIG_BLOCK, &set, NULL) < 0 ? -errno : 0;
 }
 
+/* Ctrl-C is a key at the prompt; one that came between a chunk's end and the
+ * prompt has nothing to interrupt. */
 void terminal_unblock(void)
 {
 	sigset_t set = passed_set();
 
+	forget(SIGINT);
+	sigdelset(&set, SIGINT);
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
@@ -87,17 +103,6 @@ int terminal_next_signal(int fd)
 	return 0;
 }
 
-static void forget_continued(void)
-{
-	static const struct timespec now = { 0, 0 };
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGCONT);
-	while (sigtimedwait(&set, NULL, &now) == SIGCONT)
-		;
-}
-
 /* The continuing signal stays pending, since it is blocked. */
 static bool was_continued(void)
 {
@@ -118,7 +123,7 @@ static void let_through(int sig)
 
 bool terminal_stop(int sig)
 {
-	forget_continued();
+	forget(SIGCONT);
 	raise(sig);
 	let_through(sig);
 	return was_continued();
@@ -134,7 +139,7 @@ int terminal_foreground(int fd, void (*on_stop)(void *user, bool stopped),
 		bool continued;
 
 		on_stop(user, true);
-		forget_continued();
+		forget(SIGCONT);
 		killpg(0, SIGTTIN);
 		continued = was_continued();
 		on_stop(user, false);

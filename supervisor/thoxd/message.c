@@ -59,6 +59,8 @@ static void run_field(struct mp_reader *r, struct mp_bytes key,
 		q->name = mp_read_str(r);
 	else if (mp_bytes_equal(key, "text"))
 		q->text = mp_read_bool(r);
+	else if (mp_bytes_equal(key, "file"))
+		q->file = mp_read_str(r);
 	else if (mp_bytes_equal(key, "runtime"))
 		q->runtime = mp_read_str(r);
 	else if (mp_bytes_equal(key, "args"))

@@ -21,6 +21,7 @@
 
 struct run_request {
 	struct mp_bytes name;
+	struct mp_bytes file;	 /* where a text is from; size 0: not said */
 	struct mp_bytes runtime; /* size 0: not said */
 	struct mp_bytes args;	 /* the encoded array; size 0: not said */
 	struct mp_bytes env;	 /* the encoded map; size 0: not said */

@@ -162,18 +162,45 @@ static int open_given(struct server *s, const struct run_request *q,
 	return open_runtime(s, runtime, p, why);
 }
 
+/*
+ * A file that lies in our own mount is the program that it shows there (so
+ * that a shebang line works). The path is only compared: nothing here waits
+ * for the mount.
+ */
+static bool is_mounted(struct server *s, const struct run_request *q,
+		       struct run_request *ret_stored)
+{
+	static const char dir[] = "/programs/";
+	size_t point = strlen(s->mount.point), size = point + strlen(dir);
+	char name[2 * NAME_MAX_BYTES];
+	struct name_ref ref;
+
+	if (s->mount.state != MOUNT_SERVED || q->file.size <= size ||
+	    memcmp(q->file.p, s->mount.point, point) != 0 ||
+	    memcmp(q->file.p + point, dir, strlen(dir)) != 0)
+		return false;
+	*ret_stored = *q;
+	ret_stored->name =
+		(struct mp_bytes){ q->file.p + size, q->file.size - size };
+	return mp_bytes_copy(ret_stored->name, name, sizeof(name)) == 0 &&
+	       name_parse(name, false, &ref, NULL) == 0;
+}
+
 int program_open(struct server *s, const struct run_request *q,
 		 struct program *ret_program, struct refusal *ret_why)
 {
 	struct program p = { .text_fd = -1, .runtime_fd = -1 };
 	struct refusal why = { 0 };
+	struct run_request stored;
 	char runtime[2 * NAME_MAX_BYTES];
 	int r;
 
 	if (mp_bytes_copy(q->runtime, runtime, sizeof(runtime)) < 0)
 		r = refuse(&why, STATUS_INVALID, "no name of a runtime: %s",
 			   "too long");
-	else if (q->text)
+	else if (q->text && is_mounted(s, q, &stored))
+		r = open_stored(s, &stored, runtime, &p, &why);
+	else if (q->text || q->interactive)
 		r = open_given(s, q, runtime, &p, &why);
 	else
 		r = open_stored(s, q, runtime, &p, &why);

@@ -319,8 +319,10 @@ void run_new(struct client *c, const struct run_request *q,
 		refuse(c, STATUS_ERROR, strerror(ENOMEM), NULL);
 		return;
 	}
-	if (!q->text)
+	if (p.text_fd >= 0) { /* instead of a text that came along */
+		fd_close(run->fds[3]);
 		run->fds[3] = steal_fd(&p.text_fd);
+	}
 	write_start(run, q);
 	c->run = run;
 	list_append(&s->runs, &run->list);
