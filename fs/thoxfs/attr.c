@@ -199,6 +199,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	double seconds;
 	int r;
 
+	ino = node_settled(fs, ino);
 	r = thoxfs_may_write(fs, req);
 	if (r == 0 && to_set & (FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MTIME))
 		r = store_writable(fs->store);

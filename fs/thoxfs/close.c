@@ -92,6 +92,7 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	int r = 0;
 
 	(void)fi;
+	ino = node_settled(fs, ino);
 	if (node_kind(ino) == NODE_DRAFT) {
 		r = draft_get(fs, node_id(ino), &d);
 		if (r == 0)
@@ -135,6 +136,7 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct plain *p;
 
 	(void)fi;
+	ino = node_settled(fs, ino);
 	switch (node_kind(ino)) {
 	case NODE_DRAFT:
 		if (draft_get(fs, node_id(ino), &d) == 0)

@@ -83,24 +83,49 @@ bool job_park(struct job *job, const struct parked *p)
 	return true;
 }
 
-/* Without the lock: may take as long as the verifier does. */
-static void verify(struct thoxfs *fs, struct job *job)
+static bool wants_verdict(struct thoxfs *fs, const struct job *job)
 {
-	int r;
+	return job->kind == JOB_PUBLISH && fs->verifier && job->dir != DIR_DATA;
+}
 
-	if (job->kind != JOB_PUBLISH || !fs->verifier || job->dir == DIR_DATA)
-		return;
-	r = verifier_check(fs->verifier, job->dir, job->name,
-			   store_text_fd(job->text), &job->verdict);
-	if (r < 0) {
-		/*
-		 * No verdict can be had any more, and a confined process
-		 * cannot start another verifier: its successor can, and is
-		 * sent this request again.
-		 */
-		if (fs->successor)
-			_exit(SESSION_EXIT_AGAIN);
-		job->result = -EIO;
+/*
+ * No verdict can be had any more, and a confined process cannot start another
+ * verifier: its successor can, and is sent these requests again.
+ */
+static void no_verdict(struct thoxfs *fs, struct job *job)
+{
+	if (fs->successor)
+		_exit(SESSION_EXIT_AGAIN);
+	job->result = -EIO;
+}
+
+/*
+ * Without the lock: it may take as long as the verifier does, which works on
+ * one text while the next are on their way.
+ */
+static void verify(struct thoxfs *fs, struct job *first)
+{
+	struct job *job, *asked = first;
+	unsigned pending = 0;
+
+	for (job = first; job; job = job->next) {
+		for (; asked && pending < VERIFY_PENDING_MAX / 2;
+		     asked = asked->next) {
+			if (!wants_verdict(fs, asked))
+				continue;
+			if (verifier_ask(fs->verifier, asked->dir, asked->name,
+					 store_text_fd(asked->text),
+					 &asked->ticket) < 0)
+				no_verdict(fs, asked);
+			else
+				pending++;
+		}
+		if (!wants_verdict(fs, job) || job->result < 0)
+			continue;
+		pending--;
+		if (verifier_answer(fs->verifier, job->name, job->ticket,
+				    &job->verdict) < 0)
+			no_verdict(fs, job);
 	}
 }
 
@@ -211,7 +236,7 @@ static void answer_entry(struct job *job)
 	struct fuse_entry_param e = { 0 };
 
 	/* No timeouts: the next lookup says how long it holds. */
-	e.ino = node_of_entry(&job->entry);
+	e.ino = node_make(NODE_LINK, job->entry.id);
 	e.attr = job->attr;
 	fuse_reply_entry(job->req, &e);
 }
@@ -225,7 +250,7 @@ static void prepare_answer(struct thoxfs *fs, struct job *job)
 		job->result =
 			node_stat(fs, job->ino, &job->attr, &job->attr_seconds);
 	if (job->reply == REPLY_ENTRY)
-		node_stat_entry(fs, node_of_entry(&job->entry), job->dir,
+		node_stat_entry(fs, node_of_entry(fs, &job->entry), job->dir,
 				&job->entry, &job->attr);
 }
 
@@ -303,8 +328,7 @@ static void run(struct thoxfs *fs)
 {
 	struct store_change changes[BATCH];
 
-	for (struct job *job = fs->committer.running; job; job = job->next)
-		verify(fs, job);
+	verify(fs, fs->committer.running);
 	while (fs->committer.running) {
 		size_t n = gather(fs, fs->committer.running, changes);
 

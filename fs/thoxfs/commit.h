@@ -71,6 +71,7 @@ struct job {
 	struct timespec mtime;
 	int sync_fd; /* owned; -1 of any other job */
 	struct store_writer writer;
+	uint32_t ticket; /* the verifier's */
 	struct verdict verdict;
 	struct store_entry entry; /* what came of it */
 	int result;

@@ -93,18 +93,23 @@ static int fill(struct thoxfs *fs, struct filler *f, enum store_dir dir,
 		off_t offset)
 {
 	struct listing *l;
+	bool plus = f->plus;
 	int r;
 
 	r = listing_get(fs, dir, &l);
 	if (r < 0)
 		return r;
 	l->told = true;
+	/* The kernel asks with attributes at first without knowing whether
+	 * anybody wants them, and later because somebody does. */
+	if (offset == 0)
+		plus = false;
 	for (size_t i = listing_seek(l, offset); i < l->count; i++) {
 		const struct listing_item *item = &l->items[i];
 
-		if (f->plus ? !add_looked_up(fs, f, dir, item)
-			    : !add_known(f, item->name, item->ino, item->mode,
-					 item->position))
+		if (plus ? !add_looked_up(fs, f, dir, item)
+			 : !add_known(f, item->name, item->ino, item->mode,
+				      item->position))
 			break;
 	}
 	return 0;

@@ -19,7 +19,7 @@ static struct draft **bucket_of(struct thoxfs *fs, uint64_t id)
 	return &fs->drafts.buckets[id % DRAFT_BUCKETS];
 }
 
-static struct draft *find(struct thoxfs *fs, uint64_t id)
+struct draft *draft_find(struct thoxfs *fs, uint64_t id)
 {
 	struct draft *d = *bucket_of(fs, id);
 
@@ -132,13 +132,13 @@ static void find_out_state(struct thoxfs *fs, struct draft *d)
 {
 	struct stat st;
 
+	if (!store_draft_dirty(d->store) ||
+	    fstat(store_draft_fd(d->store), &st) < 0)
+		return;
 	draft_set_created(fs, d,
 			  store_lookup(fs->store, store_draft_dir(d->store),
 				       store_draft_name(d->store),
 				       NULL) == -ENOENT);
-	if (!store_draft_dirty(d->store) ||
-	    fstat(store_draft_fd(d->store), &st) < 0)
-		return;
 	d->marked = st.st_mode & MODE_UNWRITTEN;
 	d->truncated = st.st_size == 0;
 	d->written = st.st_size > 0 && !d->marked;
@@ -147,7 +147,7 @@ static void find_out_state(struct thoxfs *fs, struct draft *d)
 int draft_get(struct thoxfs *fs, uint64_t id, struct draft **ret_draft)
 {
 	struct store_draft *store;
-	struct draft *d = find(fs, id);
+	struct draft *d = draft_find(fs, id);
 	int r;
 
 	if (!d) {
@@ -174,7 +174,7 @@ void draft_settle(struct thoxfs *fs, struct draft *d)
 
 void draft_forget(struct thoxfs *fs, uint64_t id, uint64_t lookups)
 {
-	struct draft *d = find(fs, id);
+	struct draft *d = draft_find(fs, id);
 
 	if (!d)
 		return;

@@ -65,6 +65,8 @@ struct drafts {
 /* A new one with @base's content, or (NULL) empty and so truncated. */
 int draft_new(struct thoxfs *fs, enum store_dir dir, const char *name,
 	      const struct store_entry *base, struct draft **ret_draft);
+/* Only one that is in use now; NULL: none. */
+struct draft *draft_find(struct thoxfs *fs, uint64_t id);
 /* By id, also one of a former thoxfs; -ESTALE when it is gone. */
 int draft_get(struct thoxfs *fs, uint64_t id, struct draft **ret_draft);
 /* It was written to, or its size was set. */

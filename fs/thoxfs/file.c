@@ -19,7 +19,6 @@ static void set_draft_handle(struct fuse_file_info *fi)
 {
 	/* No pages of a text that is not published; no shared mappings. */
 	fi->direct_io = 1;
-	fi->fh = 0;
 }
 
 static int create_plain(struct thoxfs *fs, enum store_dir dir, const char *name,
@@ -211,6 +210,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	bool write = opens_for_write(fi);
 	int r = 0;
 
+	ino = node_settled(fs, ino);
 	if (write)
 		r = thoxfs_may_write(fs, req);
 	if (r == 0 && write)
@@ -276,7 +276,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	int fd, r;
 
 	(void)fi;
-	r = fd_of(fs, ino, &fd);
+	r = fd_of(fs, node_settled(fs, ino), &fd);
 	if (r == 0)
 		n = pread(fd, data, size < sizeof(data) ? size : sizeof(data),
 			  offset);

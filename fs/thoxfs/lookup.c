@@ -126,7 +126,7 @@ static int lookup_text(struct thoxfs *fs, pid_t tid, enum store_dir dir,
 	}
 	if (d)
 		return fill_draft(fs, d, e);
-	e->ino = node_of_entry(&entry);
+	e->ino = node_of_entry(fs, &entry);
 	node_stat_entry(fs, e->ino, dir, &entry, &e->attr);
 	/* Another spelling stands for the name only until the name is made,
 	 * and the kernel forgets only the name that it removes. */

@@ -38,13 +38,24 @@ bool node_dir(fuse_ino_t ino, enum store_dir *ret_dir)
 	return true;
 }
 
-fuse_ino_t node_of_entry(const struct store_entry *entry)
+fuse_ino_t node_of_entry(struct thoxfs *fs, const struct store_entry *entry)
 {
 	if (entry->builtin)
 		return node_make(NODE_BUILTIN, entry->id);
 	if (entry->target[0])
 		return node_make(NODE_LINK, entry->id);
+	if (entry->id == entry->draft_id && !fs->announce.everything &&
+	    !draft_find(fs, entry->id))
+		return node_make(NODE_DRAFT, entry->id);
 	return node_make(NODE_LIVE, entry->id);
+}
+
+fuse_ino_t node_settled(struct thoxfs *fs, fuse_ino_t ino)
+{
+	if (node_kind(ino) != NODE_DRAFT || fs->announce.everything ||
+	    draft_find(fs, node_id(ino)))
+		return ino;
+	return node_make(NODE_LIVE, node_id(ino));
 }
 
 ino_t node_number(fuse_ino_t ino, enum store_dir dir, const char *name)
@@ -185,6 +196,7 @@ static int stat_plain(struct thoxfs *fs, fuse_ino_t ino, struct stat *ret_stat)
 int node_stat(struct thoxfs *fs, fuse_ino_t ino, struct stat *ret_stat,
 	      double *ret_seconds)
 {
+	ino = node_settled(fs, ino);
 	*ret_seconds = CACHE_SECONDS;
 	switch (node_kind(ino)) {
 	case NODE_DIRECTORY:

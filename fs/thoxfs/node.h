@@ -33,8 +33,15 @@ uint64_t node_id(fuse_ino_t ino);
 fuse_ino_t node_of_dir(enum store_dir dir);
 /* False when @ino is not one of the five directories. */
 bool node_dir(fuse_ino_t ino, enum store_dir *ret_dir);
-/* The node that a content which a name shows has. */
-fuse_ino_t node_of_entry(const struct store_entry *entry);
+/*
+ * The node of what a name shows. The first content of a draft that is closed
+ * keeps the draft's node, which the kernel has at hand: the next look need not
+ * be taken back and asked again. (Not after a take-over: there may be writers
+ * that nobody knows of.)
+ */
+fuse_ino_t node_of_entry(struct thoxfs *fs, const struct store_entry *entry);
+/* What @ino is now: the NODE_LIVE for the node of such a draft. */
+fuse_ino_t node_settled(struct thoxfs *fs, fuse_ino_t ino);
 
 /* st_ino of what a name shows; in @ino it is all that counts for the rest. */
 ino_t node_number(fuse_ino_t ino, enum store_dir dir, const char *name);

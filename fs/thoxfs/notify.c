@@ -71,7 +71,7 @@ void notify_collect(struct thoxfs *fs, struct job *job)
 			listing_changed(fs, job->dir);
 		} else {
 			if (announce_differs(a, job->dir, job->name,
-					     node_of_entry(&job->entry))) {
+					     node_of_entry(fs, &job->entry))) {
 				announce_clear(a, job->dir, job->name);
 				forget_name(job, job->name);
 			}
@@ -188,7 +188,7 @@ static int on_event(enum store_dir dir, const struct store_entry *event,
 	if (!job)
 		return 0;
 	if (store_lookup(fs->store, dir, event->name, &now) == 0)
-		ino = node_of_entry(&now);
+		ino = node_of_entry(fs, &now);
 	if (announce_differs(&fs->announce, dir, event->name, ino)) {
 		announce_clear(&fs->announce, dir, event->name);
 		forget_name(job, event->name);

@@ -69,6 +69,7 @@ static int entry_of(struct thoxfs *fs, fuse_ino_t ino,
 	enum store_dir dir;
 	int r;
 
+	ino = node_settled(fs, ino);
 	if (node_kind(ino) != NODE_LIVE && node_kind(ino) != NODE_VERSION)
 		return -ENODATA;
 	r = store_read_id(fs->store, node_id(ino), &dir, ret_entry, NULL);
