@@ -45,7 +45,7 @@
 #define SWEEP_MAX_NS (5000 * MS_NS)  /* for a process to die of SIGKILL */
 #define STABLE_NS    (5000 * MS_NS)  /* a life that was long enough */
 #define BACKOFF_NS   (100 * MS_NS)
-#define BACKOFF_MAX  8 /* doublings: 25.6 s */
+#define BACKOFF_MAX  8 /* doublings: 12.8 s */
 
 enum state {
 	SERVING,

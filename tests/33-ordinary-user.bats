@@ -1,0 +1,46 @@
+#!/usr/bin/env bats
+# An instance of an ordinary user: the same sandbox, without root's help.
+
+load helper
+
+teardown() { forget_user; }
+
+@test "a user's program runs in the sandbox" {
+	run -0 as_user thox-exec -e 'print("user")'
+	assert_output_has user
+	run -0 as_user bash -c 'thox-exec -e "io.read(1)" < <(sleep 60) & sleep 1;
+		p=$(thoxctl ps --json | grep -o "\"pid\": *[0-9]*" |
+			head -n 1 | grep -o "[0-9]*$");
+		thoxctl status "$p"; thoxctl kill "$p"'
+	assert_output_has "namespace user:" "own"
+	[[ $output =~ no\ new\ privs:\ +1 ]]
+	[[ $output =~ seccomp:\ +2 ]]
+	[[ $output =~ capabilities:\ +0000000000000000 ]]
+}
+
+@test "a user's limits hold" {
+	run -124 as_user thox-exec --timeout 0.2 -e 'while true do end'
+	run -124 as_user thox-exec --cpu 0.2 -e 'while true do end'
+	run -137 as_user thox-exec --memory 20M \
+		-e 'local t = {} while true do t[#t + 1] = ("x"):rep(2^16) .. #t end'
+}
+
+@test "a user's store is mounted through fusermount3, and unmounted" {
+	need_root # for who may open /dev/fuse
+	[[ $(stat -c %a /dev/fuse) == 666 && -u $(command -v fusermount3) ]] ||
+		skip "not everybody may mount here (/dev/fuse)"
+	as_user thox-exec -e 'print(1)'
+	as_user bash -c 'echo "print(7)" >"$THOX_DIR/mnt/programs/seven"'
+	run -0 as_user thox-exec seven
+	[[ $output == 7 ]]
+	as_user thoxctl unmount
+	THOX_DIR=$user_dir/thox no_thox_mount
+	as_user thoxctl mount
+	as_user bash -c 'cat "$THOX_DIR/mnt/programs/seven"'
+}
+
+@test "a user's keeper killed: nothing stays behind" {
+	as_user thox-exec -e 'print(1)'
+	kill -KILL "$(cat "$user_dir/thox/run/lock")"
+	THOX_DIR=$user_dir/thox nothing_stays
+}
