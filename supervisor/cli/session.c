@@ -108,8 +108,6 @@ static const char *why_not_sent(int r)
 {
 	if (r == -EMSGSIZE)
 		return "too many or too long arguments and variables";
-	if (r == -EBADF)
-		return "standard input, output and error must be open";
 	if (r == -EPIPE || r == -ECONNRESET)
 		return "thoxd closed the connection; try again, or see its log";
 	return strerror(-r);
