@@ -54,6 +54,7 @@ static void draft_free(struct thoxfs *fs, struct draft *d, bool keep)
 		at = &(*at)->next;
 	*at = d->next;
 	draft_set_created(fs, d, false);
+	draft_set_written(fs, d, false);
 	if (keep)
 		store_draft_leave(d->store);
 	else
@@ -81,12 +82,16 @@ static void mark_unwritten(struct draft *d)
 	d->marked = true;
 }
 
-void draft_written(struct draft *d)
+void draft_set_written(struct thoxfs *fs, struct draft *d, bool written)
 {
-	if (d->marked)
+	if (written && d->marked) {
 		(void)fchmod(store_draft_fd(d->store), 0600);
-	d->marked = false;
-	d->written = true;
+		d->marked = false;
+	}
+	if (d->written == written)
+		return;
+	d->written = written;
+	fs->drafts.dirty += written ? 1 : -1;
 }
 
 static int fill_from_builtin(struct thoxfs *fs, struct store_draft *store,
@@ -141,7 +146,8 @@ static void find_out_state(struct thoxfs *fs, struct draft *d)
 				       NULL) == -ENOENT);
 	d->marked = st.st_mode & MODE_UNWRITTEN;
 	d->truncated = st.st_size == 0;
-	d->written = st.st_size > 0 && !d->marked;
+	if (st.st_size > 0 && !d->marked)
+		draft_set_written(fs, d, true);
 }
 
 int draft_get(struct thoxfs *fs, uint64_t id, struct draft **ret_draft)

@@ -193,7 +193,7 @@ static int serve(int fuse_fd, void *user)
 		.builtin_path = o->builtin_path,
 	};
 	struct thoxfs fs = {
-		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP,
 		.relaxed = o->relaxed,
 		.root_fd = -1,
 	};

@@ -142,7 +142,7 @@ static int replay_init(struct thoxfs *fs, struct session *session)
 
 int session_open(struct thoxfs *fs, struct session *session)
 {
-	struct fuse_buf buf = { 0 };
+	struct fuse_buf *first = &session->first;
 	const struct fuse_in_header *header;
 	int r;
 
@@ -151,20 +151,17 @@ int session_open(struct thoxfs *fs, struct session *session)
 		return r;
 	if (!is_waiting(session->fuse_fd))
 		return replay_init(fs, session);
-	r = fuse_session_receive_buf(fs->session, &buf);
+	r = fuse_session_receive_buf(fs->session, first);
 	if (r <= 0)
 		return r == 0 || r == -ENODEV ? -ENOTCONN : r;
-	buf.size = (size_t)r;
-	header = header_of(&buf, buf.size);
-	r = 0;
-	if (header && header->opcode == FUSE_INIT)
-		record_init(session, &buf);
-	else
-		r = replay_init(fs, session);
-	if (r == 0)
-		process(fs, &buf);
-	free(buf.mem);
-	return r;
+	first->size = (size_t)r;
+	header = header_of(first, first->size);
+	if (!header || header->opcode != FUSE_INIT)
+		return replay_init(fs, session);
+	record_init(session, first);
+	process(fs, first);
+	first->size = 0;
+	return 0;
 }
 
 static int notify_raw(struct session *session, int code)
@@ -187,9 +184,12 @@ int session_resume(struct session *session)
 
 int session_run(struct thoxfs *fs, struct session *session)
 {
-	struct fuse_buf buf = { 0 };
-	int r;
+	struct fuse_buf buf = session->first;
+	int r = 0;
 
+	/* What the kernel had asked already when this process came. */
+	if (buf.size)
+		process(fs, &buf);
 	while (!fuse_session_exited(fs->session)) {
 		r = fuse_session_receive_buf(fs->session, &buf);
 		if (r == -EINTR)
