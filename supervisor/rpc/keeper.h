@@ -9,12 +9,12 @@
  * listening control socket.
  */
 
-#define KEEPER_LINK_FD	  3
-#define KEEPER_CONTROL_FD 4
-#define KEEPER_ARGS_MAX	  32U
-#define KEEPER_KEPT_MAX	  4096U /* descriptors under a name */
-#define KEEPER_ENV_MAX	  16U
-#define KEEPER_NAME_BYTES 128
+#define KEEPER_LINK_FD	   3
+#define KEEPER_CONTROL_FD  4
+#define KEEPER_ARGS_MAX	   32U
+#define KEEPER_KEPT_MAX	   4096U /* descriptors under a name */
+#define KEEPER_ENV_MAX	   16U
+#define KEEPER_NAME_BYTES  128
 #define KEEPER_STATE_BYTES 65536U
 
 enum keeper_kind {
