@@ -37,4 +37,5 @@
 
 /* The largest hole in the zygote's heap that is worth filling. */
 #define LIMIT_HOLE_BYTES   4096
+#define LIMIT_HOLES	   10000
 #define LIMIT_CACHED_BYTES 1032 /* malloc() caches what is not larger */

@@ -634,12 +634,12 @@ static void run_injected(unsigned long nr, unsigned long arg)
  * and that an attack ends it without a word. */
 static void test_refused_system_calls(void)
 {
-	run_injected(SYS_openat, 0);
+	run_injected(SYS_socket, 0);
 	if (exit_code() == EXIT_MEMORY)
 		SKIP("may not trace");
 	CHECK_EQ(exit_code(), EXIT_SANDBOX);
 	CHECK_STR(result.report, "trap");
-	CHECK_EQ(result.detail, SYS_openat);
+	CHECK_EQ(result.detail, SYS_socket);
 	run_injected(SYS_ioctl, 0);
 	CHECK_EQ(result.detail, SYS_ioctl);
 	run_injected(SYS_execve, 0);
