@@ -35,7 +35,12 @@
 /* The heap's size at which a program meets its first collection. */
 #define LIMIT_FIRST_COLLECTION_KIB 512
 
-/* The largest hole in the zygote's heap that is worth filling. */
-#define LIMIT_HOLE_BYTES   4096
-#define LIMIT_HOLES	   10000
-#define LIMIT_CACHED_BYTES 1032 /* malloc() caches what is not larger */
+/* Holes in the zygote's heap: filled by every size of block up to this one. */
+#define LIMIT_FINE_HOLE_BYTES 4096
+#define LIMIT_HOLES	      1000000
+#define LIMIT_CACHED_BYTES    1032 /* malloc() caches what is not larger */
+
+/* Blocks over this size are mappings of their own: in the zygote, and in a
+ * program, which may grow and shrink them often. */
+#define LIMIT_LOADED_BLOCK_BYTES (256 << 10)
+#define LIMIT_HEAP_BLOCK_BYTES	 (4 << 20)

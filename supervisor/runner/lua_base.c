@@ -15,6 +15,9 @@ static int l_print(lua_State *L)
 {
 	int n = lua_gettop(L);
 
+	if (runner.loading)
+		return luaL_error(L, "there are no streams while a runtime is "
+				     "loaded");
 	for (int i = 1; i <= n; i++) {
 		size_t size;
 		const char *text = luaL_tolstring(L, i, &size);

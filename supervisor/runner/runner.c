@@ -23,6 +23,7 @@
 #include "base/exit.h"
 #include "runner/control.h"
 #include "runner/environment.h"
+#include "runner/heap.h"
 #include "runner/limits.h"
 #include "runner/program.h"
 #include "runner/report.h"
@@ -76,31 +77,6 @@ static void settle(lua_State *L)
 	lua_gc(L, LUA_GCINC, LUA_PAUSE_PERCENT, 0, 0);
 }
 
-/*
- * Fill the holes that loading left between the blocks of the heap, and forget
- * the fillings: a child's own blocks then lie together on new pages instead
- * of copying an old page each.
- */
-static void fill_holes(void)
-{
-#ifndef THOX_SANITIZED /* whose malloc() has no such heap */
-	char *last = malloc(LIMIT_HOLE_BYTES);
-	unsigned filled = 0;
-	char *p = NULL;
-
-	/* What lies behind the last block came from the top of the heap. Of
-	 * what malloc() would cache when freed, one each stays. */
-	for (size_t size = LIMIT_HOLE_BYTES; size >= sizeof(void *) && last;
-	     size -= 2 * sizeof(void *)) {
-		do
-			p = malloc(size);
-		while (p && p < last && ++filled < LIMIT_HOLES);
-		if (size > LIMIT_CACHED_BYTES)
-			free(p);
-	}
-#endif
-}
-
 struct load {
 	const char *runtime;
 	int fd;
@@ -113,8 +89,10 @@ static int l_load_runtime(lua_State *L)
 	struct load *load = lua_touserdata(L, 1);
 
 	environment_open(L);
+	heap_fill_holes();
 	if (load->fd < 0)
 		return 0;
+	heap_begin_runtime();
 	if (text_load(L, load->fd, load->runtime) != LUA_OK)
 		return lua_error(L);
 	lua_call(L, 0, 1); /* function | nil */
@@ -142,7 +120,7 @@ int runner_load(const char *runtime, int runtime_fd, size_t memory_bytes,
 	stream_init(&runner.output, -1, STREAM_FULL, output_buffer,
 		    sizeof(output_buffer));
 	stream_init(&runner.error, -1, STREAM_UNBUFFERED, NULL, 0);
-	fill_holes(); /* so that Lua's own blocks lie together, too */
+	heap_fill_holes(); /* so that Lua's own blocks lie together, too */
 	runner.L = lua_newstate(allocator_call, &runner.allocator);
 	if (!runner.L)
 		return -ENOMEM;
@@ -156,7 +134,10 @@ int runner_load(const char *runtime, int runtime_fd, size_t memory_bytes,
 		return -EINVAL;
 	}
 	settle(runner.L);
-	fill_holes();
+	if (runtime_fd >= 0)
+		heap_end_runtime();
+	heap_fill_holes();
+	heap_settle();
 	runner.loading = false;
 	return 0;
 }

@@ -28,6 +28,10 @@
 #include "base/util.h"
 #include "runner/report.h"
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
+
 #define BOTH (WHO_RUNNER | WHO_ZYGOTE)
 
 #define POLL_FDS_MAX 64
@@ -99,6 +103,8 @@ const struct syscall_row syscall_rows[] = {
 	/* the zygote, and a runner before its own filter */
 	{ SCMP_SYS(clone), WHO_ZYGOTE, "makes a runner", 1,
 	  { EQ(0, CLONE_PARENT | CLONE_PIDFD) } },
+	{ SCMP_SYS(madvise), WHO_ZYGOTE, "its heap as huge pages", 1,
+	  { INT(2, MADV_COLLAPSE) } },
 	{ SCMP_SYS(dup3), WHO_ZYGOTE, "a runner's control link in place", 1,
 	  { INT(1, CONTROL_FD) } },
 	{ SCMP_SYS(prctl), WHO_ZYGOTE, "a runner dies with its keeper", 2,

@@ -737,6 +737,72 @@ static void test_coroutines(void)
 				    "got number)\n"));
 }
 
+/* --- runtimes ---------------------------------------------------------------
+ */
+
+/* Verify that a runtime's globals are there, that its function runs once in
+ * each process with the program's name and arguments, and that processes have
+ * nothing in common. */
+static void test_runtime(void)
+{
+	static const char runtime[] =
+		"greeting = 'hello from ' .. ...\n" /* no name is passed */
+		"return nothing";
+	static const char good[] =
+		"shared = {} package.preload.extra = function() return 42 end "
+		"return function(name, ...) shared[#shared + 1] = name "
+		"print(name, select('#', ...), ...) end";
+	static const char *const args[] = { "a", "b", NULL };
+	struct play_zygote saved = zygote, other;
+	char message[256];
+
+	CHECK_EQ(play_open(&other, runtime, NULL, message), -1);
+	CHECK(strncmp(message, "runtime: rt:1: ", 15) == 0);
+	CHECK_EQ(play_open(&other, good, NULL, message), 0);
+	zygote = other;
+	for (int i = 0; i < 2; i++) {
+		run_start(&(struct play_start){
+			.args = args,
+			.text = "print(#shared, require 'extra', ...)",
+		});
+		if (strcmp(result.output, "test\t2\ta\tb\n1\t42\ta\tb\n") != 0)
+			break;
+	}
+	play_close(&other);
+	zygote = saved;
+	CHECK_STR(result.output, "test\t2\ta\tb\n1\t42\ta\tb\n");
+}
+
+/* Verify that what a runtime cannot do while it is loaded is said, and that a
+ * large one loads. */
+static void test_runtime_refused(void)
+{
+	static const struct {
+		const char *text, *message;
+	} bad[] = {
+		{ "x = = 1", "runtime: rt:1: unexpected symbol near '='" },
+		{ "error('no')", "runtime: rt:1: no" },
+		{ "return 5", "runtime: rt: a runtime returns a function" },
+		{ "require 'x'", "runtime: a runtime cannot require" },
+		{ "io.write('x')", "runtime: rt:1: there are no streams" },
+		{ "print('x')", "runtime: rt:1: there are no streams" },
+		{ "os.exit(1)", "runtime: rt:1: a runtime cannot exit" },
+		{ "local t = {} while true do t[#t + 1] = ('x'):rep(9999) .. #t"
+		  " end",
+		  "runtime: not enough memory" },
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct play_zygote z;
+		char message[256];
+
+		CHECK_EQ(play_open(&z, bad[i].text, NULL, message), -1);
+		printf("# %s\n", message);
+		CHECK(strncmp(message, bad[i].message,
+			      strlen(bad[i].message)) == 0);
+	}
+}
+
 int main(void)
 {
 	char message[256];
@@ -777,6 +843,8 @@ int main(void)
 	RUN(test_environment);
 	RUN(test_closing_at_the_end);
 	RUN(test_coroutines);
+	RUN(test_runtime);
+	RUN(test_runtime_refused);
 	play_close(&zygote);
 	return tap_done();
 }

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <lua.h>
-#include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +22,7 @@
 #include "rpc/control.h"
 #include "rpc/mp.h"
 #include "runner/control.h"
+#include "runner/heap.h"
 #include "runner/layers.h"
 #include "runner/limits.h"
 #include "runner/message.h"
@@ -254,8 +254,7 @@ int zygote_main(struct link *link)
 	struct zygote z = { .link = link, .parent = getppid() };
 	int r;
 
-	/* A second arena would want calls that the table has not. */
-	mallopt(M_ARENA_MAX, 1);
+	heap_init();
 	/* The zone's file is out of reach later. Named by TZ it is read once;
 	 * the default is looked at again each time. */
 	setenv("TZ", ":/etc/localtime", 0);
