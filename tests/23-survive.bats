@@ -119,11 +119,23 @@ more_setup() {
 @test "what was published while nobody answered shows afterwards" {
 	mount_store
 	echo 'return 1' >"$mnt/programs/a"
+	echo 'return 1' >"$mnt/programs/gone"
 	content programs/a 'return 1'
-	kill_worker
-	kill_worker
-	echo 'return 2' >"$mnt/programs/a"
-	content programs/a 'return 2'
+	content programs/gone 'return 1'
+	run cat "$mnt/programs/b"
+	[[ $status == 1 ]]
+	old=$(worker)
+	kill -STOP "$keeper"
+	kill -KILL "$old"
+	echo 'return 2' | thoxctl_store put a -
+	echo 'return 2' | thoxctl_store put b -
+	thoxctl_store rm gone
+	kill -CONT "$keeper"
+	wait_until worker_is_not "$old"
+	wait_until content programs/a 'return 2'
+	wait_until content programs/b 'return 2'
+	wait_until test ! -e "$mnt/programs/gone"
+	[[ $(ls "$mnt/programs" | tr '\n' ' ') == "a b " ]]
 }
 
 @test "a listing that is under way goes on" {
@@ -155,6 +167,9 @@ more_setup() {
 	echo x >"$mnt/data/x"
 	status=/proc/$(worker)/status
 	grep -qx $'NoNewPrivs:\t1' "$status"
-	grep -qx $'Seccomp:\t2' "$status"
+	# The sanitizers' own calls are not in the table.
+	if ! ldd "$THOX_LIBEXEC_DIR/thoxfs" | grep -q asan; then
+		grep -qx $'Seccomp:\t2' "$status"
+	fi
 	[[ -z $(find /proc/$(worker)/fd -lname '/dev/*' ! -lname /dev/fuse ! -lname /dev/null) ]]
 }

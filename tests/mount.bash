@@ -30,7 +30,7 @@ teardown() {
 	for fd in "${held_fds[@]}"; do
 		exec {fd}>&- || true
 	done
-	rm -rf "$dir"
+	grep -h -A12 "ERROR: \|runtime error" "$dir/log" 2>/dev/null >&2 && bad=1; rm -rf "$dir"; [[ -z ${bad:-} ]]
 }
 
 need_fuse() {
@@ -91,6 +91,12 @@ kill_worker() {
 	old=$(worker)
 	kill -KILL "$old"
 	wait_until worker_is_not "$old"
+}
+
+# Another process on the same store, without the mount.
+thoxctl_store() {
+	THOX_DIR=$dir THOX_NO_AUTOSTART=1 \
+		"${THOX_BUILD_DIR:-$PWD}/bin/thoxctl" store "$@"
 }
 
 # How many versions a name of programs/ has: history is what xattrs say.

@@ -142,7 +142,7 @@ static int replay_init(struct thoxfs *fs, struct session *session)
 
 int session_open(struct thoxfs *fs, struct session *session)
 {
-	struct fuse_buf *first = &session->first;
+	struct fuse_buf first = { 0 };
 	const struct fuse_in_header *header;
 	int r;
 
@@ -151,17 +151,21 @@ int session_open(struct thoxfs *fs, struct session *session)
 		return r;
 	if (!is_waiting(session->fuse_fd))
 		return replay_init(fs, session);
-	r = fuse_session_receive_buf(fs->session, first);
+	r = fuse_session_receive_buf(fs->session, &first);
 	if (r <= 0)
 		return r == 0 || r == -ENODEV ? -ENOTCONN : r;
-	first->size = (size_t)r;
-	header = header_of(first, first->size);
-	if (!header || header->opcode != FUSE_INIT)
-		return replay_init(fs, session);
-	record_init(session, first);
-	process(fs, first);
-	first->size = 0;
-	return 0;
+	first.size = (size_t)r;
+	header = header_of(&first, first.size);
+	if (header && header->opcode == FUSE_INIT) {
+		record_init(session, &first);
+		process(fs, &first);
+		r = 0;
+	} else {
+		/* It is sent again, as all that was never answered. */
+		r = replay_init(fs, session);
+	}
+	free(first.mem);
+	return r;
 }
 
 static int notify_raw(struct session *session, int code)
@@ -184,12 +188,9 @@ int session_resume(struct session *session)
 
 int session_run(struct thoxfs *fs, struct session *session)
 {
-	struct fuse_buf buf = session->first;
+	struct fuse_buf buf = { 0 };
 	int r = 0;
 
-	/* What the kernel had asked already when this process came. */
-	if (buf.size)
-		process(fs, &buf);
 	while (!fuse_session_exited(fs->session)) {
 		r = fuse_session_receive_buf(fs->session, &buf);
 		if (r == -EINTR)

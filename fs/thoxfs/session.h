@@ -12,7 +12,6 @@
  * Which of the two it is shows by itself: a new mount has its INIT waiting.
  */
 
-#include <fuse_lowlevel.h>
 #include <stdbool.h>
 
 struct thoxfs;
@@ -35,7 +34,6 @@ struct session {
 	bool can_resend; /* the kernel sends a successor what was lost */
 	bool unmounted;	 /* the loop ended because the mount did */
 	bool debug;
-	struct fuse_buf first; /* read before all was ready to process it */
 };
 
 /*
