@@ -162,6 +162,8 @@ bool message_lookup(struct mp_bytes map, const char *name,
 	struct mp_reader r;
 	uint32_t n;
 
+	if (map.size == 0)
+		return false;
 	mp_reader_init(&r, map.p, map.size);
 	n = mp_read_map(&r);
 	for (uint32_t i = 0; i < n; i++) {

@@ -236,7 +236,7 @@ static int push_arguments(lua_State *L, struct mp_bytes raw)
 	struct mp_reader r;
 	uint32_t n;
 
-	mp_reader_init(&r, raw.p, raw.size);
+	mp_reader_init(&r, raw.size ? raw.p : "", raw.size);
 	n = raw.size ? mp_read_array(&r) : 0;
 	luaL_checkstack(L, (int)n + LUA_MINSTACK, "too many arguments");
 	lua_createtable(L, (int)n, 1); /* arg */
