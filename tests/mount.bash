@@ -129,6 +129,7 @@ start_writer() {
 			if ($do eq "close") { close($f{$name}) or die "$name: $!" }
 			open(A, ">>", $ARGV[0]) or die; print A "$_\n"; close(A);
 		}' "$dir/done" <"$dir/in" 3>&- &
+	# shellcheck disable=SC2034 # for the tests
 	writer=$!
 	exec 7>"$dir/in"
 }
