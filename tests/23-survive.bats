@@ -171,5 +171,5 @@ more_setup() {
 	if ! ldd "$THOX_LIBEXEC_DIR/thoxfs" | grep -q asan; then
 		grep -qx $'Seccomp:\t2' "$status"
 	fi
-	[[ -z $(find /proc/$(worker)/fd -lname '/dev/*' ! -lname /dev/fuse ! -lname /dev/null) ]]
+	[[ -z $(find "/proc/$(worker)/fd" -lname '/dev/*' ! -lname /dev/fuse ! -lname /dev/null) ]]
 }
