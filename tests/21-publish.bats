@@ -206,13 +206,14 @@ load mount
 
 @test "many writers of one name leave one whole text" {
 	mount_store relaxed,noverify
+	local writers=()
 	for i in {1..8}; do
 		(for _ in {1..20}; do
 			head -c 20000 /dev/zero | tr '\0' "$i" >"$mnt/programs/a"
 		done) 3>&- &
+		writers+=($!)
 	done
-	mapfile -t jobs < <(jobs -p | grep -v "$keeper")
-	wait "${jobs[@]}"
+	wait "${writers[@]}"
 	[[ $(stat -c %s "$mnt/programs/a") == 20000 ]]
 	[[ $(fold -w1 "$mnt/programs/a" | sort -u | wc -l) == 1 ]]
 	[[ $(version programs/a) == 160 ]]
