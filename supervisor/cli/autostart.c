@@ -173,7 +173,8 @@ static int wait_ready(const struct instance *in, int fd)
 	if (used > 0)
 		say_lines(text);
 	else
-		say("its log is %s/" CONTROL_KEEPER_LOG, in->run);
+		say("see %s/thoxd.log and %s/" CONTROL_KEEPER_LOG, in->state,
+		    in->run);
 	return -ECONNREFUSED;
 }
 
