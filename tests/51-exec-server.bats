@@ -214,11 +214,17 @@ request() {
 	assert_status 5
 }
 
-@test "closed standard descriptors are said, not guessed" {
-	serve hello drain
+@test "a closed standard descriptor is said, whichever it is" {
+	serve drain
 	run bash -c 'thox-exec hello 2>&1 <&-'
 	assert_status 125
 	assert_output_has "standard input, output and error must be open"
+	run bash -c 'thox-exec -e "return 1" 2>&1 <&-'
+	assert_status 125
+	run bash -c 'thox-exec hello >&-'
+	assert_status 125
+	run bash -c 'thox-exec hello 2>&-'
+	assert_status 125
 }
 
 @test "too many arguments are refused" {

@@ -3,17 +3,24 @@
 
 load helper
 
-setup() {
-	start_thox 'mount = no'
+# One instance for all of them: that it goes on is part of each test.
+setup_file() {
+	start_thox '[thoxd]' 'mount = no'
+	export mnt thox_sessions
+}
+
+teardown_file() {
+	stop_thox
 }
 
 teardown() {
-	stop_thox
+	[[ -n ${BATS_TEST_COMPLETED:-} ]] || show_log
 }
 
 # A thox-exec in the background whose SIGINT is not ignored, as `&` in a
 # script would have it; its output goes to $THOX_DIR/out.
 in_background() {
+	: >"$THOX_DIR/out"
 	env --default-signal=INT,QUIT thox-exec "$@" \
 		>"$THOX_DIR/out" 2>&1 </dev/null 3>&- &
 	client=$!
@@ -48,14 +55,14 @@ ended_with() {
 }
 
 @test "a version, a runtime's name and the other spelling are understood" {
-	install_program hello 'print(1)'
-	install_program hello 'print(2)'
+	install_program versions 'print(1)'
+	install_program versions 'print(2)'
 	install_program file.lua 'print(3)'
-	run thox-exec hello@1
+	run thox-exec versions@1
 	[ "$output" = 1 ]
-	run thox-exec native#hello
+	run thox-exec native#versions
 	[ "$output" = 2 ]
-	run thox-exec -r native hello.lua
+	run thox-exec -r native versions.lua
 	[ "$output" = 2 ]
 	run thox-exec file
 	[ "$output" = 3 ]
@@ -70,6 +77,8 @@ ended_with() {
 	[ "$output" = $'1\tx\tnil' ]
 	run thox-exec -e 'local x = 1'
 	[ -z "$output" ]
+	run thox-exec -e 'io.write("x")'
+	[ "$output" = x ]
 	run thox-exec -e 'print(...)' a b
 	[ "$output" = $'a\tb' ]
 }
@@ -115,12 +124,12 @@ ended_with() {
 	need_mount
 	thoxctl mount
 	printf '#!%s\nprint(arg[0], ...)\n' "$(command -v thox-exec)" \
-		>"$mnt/programs/hello"
-	run "$mnt/programs/hello" a
+		>"$mnt/programs/mounted"
+	run "$mnt/programs/mounted" a
 	assert_status 0
-	[ "$output" = $'hello\ta' ]
+	[ "$output" = $'mounted\ta' ]
 	cd "$mnt/programs"
-	run --separate-stderr thox-exec --json ./hello
+	run --separate-stderr thox-exec --json ./mounted
 	# shellcheck disable=SC2154 # of bats
 	[ "$(jq -r .version <<<"$stderr")" = 1 ]
 	printf 'return {}\n' >"$mnt/libraries/lib"
@@ -167,7 +176,7 @@ ended_with() {
 	assert_output_has "no such program" "did you mean 'hello'?"
 	run -127 thox-exec entirely-different
 	[[ $output != *"did you mean"* ]]
-	run -127 thox-exec hello@7
+	run -127 thox-exec hello@700
 	assert_output_has "hello"
 	run -127 thox-exec -r nothing hello
 	assert_output_has nothing
@@ -217,24 +226,24 @@ ended_with() {
 }
 
 @test "--json writes the record" {
-	install_program hello 'print(1)'
-	run --separate-stderr thox-exec --json hello
+	install_program record 'print(1)'
+	run --separate-stderr thox-exec --json record
 	assert_status 0
 	[ "$output" = 1 ]
 	[ "$(jq -c '[.name, .version, .runtime, .exit, .signal, .reason, .limit]' <<<"$stderr")" = \
-		'["hello",1,"native",0,null,"exit",null]' ]
+		'["record",1,"native",0,null,"exit",null]' ]
 	jq -e '.pid > 1 and .wall_us > 0 and .memory_bytes > 0 and .user_us >= 0' <<<"$stderr"
 	run --separate-stderr thox-exec --json --timeout 50ms -e 'while true do end'
 	[ "$(jq -r .limit <<<"${stderr_lines[-1]}")" = wall ]
 	[ "$(jq -r .exit <<<"${stderr_lines[-1]}")" = 124 ]
-	run -127 --separate-stderr thox-exec --json helo
-	[ "$(jq -r .hint <<<"${stderr_lines[-1]}")" = hello ]
+	run -127 --separate-stderr thox-exec --json recor
+	[ "$(jq -r .hint <<<"${stderr_lines[-1]}")" = record ]
 }
 
 @test "when the newest text was refused, it is said, and which version runs" {
-	install_program hello 'print(1)'
-	install_program hello 'print(' || true
-	run --separate-stderr thox-exec hello
+	install_program refusal 'print(1)'
+	install_program refusal 'print(' || true
+	run --separate-stderr thox-exec refusal
 	assert_status 0
 	[ "$output" = 1 ]
 	[[ $stderr == thox-exec:*refused* ]]
@@ -334,8 +343,8 @@ ended_with() {
 @test "a killed runner is said, with its signal" {
 	in_background -e 'print("ready") io.stdout:flush() while true do end'
 	wait_until has_line "$THOX_DIR/out" ready
-	kill -SEGV "$(pid_of -e)"
-	ended_with 139
+	kill -KILL "$(pid_of -e)"
+	ended_with 137
 	has_line "$THOX_DIR/out" "thox-exec: -e:"
 }
 

@@ -41,9 +41,6 @@ static int connect_once(void *user)
 	if (r < 0)
 		return r;
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	/* At a standard stream's number it would be handed to the runner. */
-	if (fd >= 0 && fd <= STDERR_FILENO)
-		return -EBADF;
 	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return -errno;
 	a->fd = steal_fd(&fd);
@@ -98,8 +95,6 @@ static void explain(const struct instance *in, int r)
 		say("%s/" INSTANCE_CONTROL ": %s: the instance belongs to "
 		    "another user",
 		    in->run, strerror(EACCES));
-	else if (r == -EBADF)
-		say("standard input, output and error must be open");
 	else
 		say("cannot reach thoxd at %s/" INSTANCE_CONTROL ": %s",
 		    in->run, strerror(-r));

@@ -164,6 +164,11 @@ void outcome_say(const struct outcome *o, const char *name)
 {
 	const char *line = reasons[reason_of(o)].line;
 
+	/* A reader that left is no news: shells are silent about it, too. */
+	if (o->has_signal && o->signal == SIGPIPE &&
+	    strcmp(o->reason, "signal") == 0)
+		return;
+
 	if (o->refused && o->hint[0])
 		say("%s; did you mean '%s'?", o->detail, o->hint);
 	else if (o->refused)
@@ -172,8 +177,7 @@ void outcome_say(const struct outcome *o, const char *name)
 		say("%s: %s", o->name[0] ? o->name : name, o->detail);
 	else if (line)
 		say("%s: %s", o->name[0] ? o->name : name, line);
-	else if (o->has_signal && o->signal != SIGPIPE &&
-		 strcmp(o->reason, "interrupted") != 0)
+	else if (o->has_signal && strcmp(o->reason, "interrupted") != 0)
 		say("%s: died of signal %d (%s)", o->name[0] ? o->name : name,
 		    o->signal, strsignal(o->signal));
 }

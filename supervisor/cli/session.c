@@ -113,6 +113,13 @@ static const char *why_not_sent(int r)
 	return strerror(-r);
 }
 
+/* What was opened at the number of a standard stream that is closed would be
+ * handed to the runner as that stream. */
+static bool took_standard(int fd)
+{
+	return fd >= 0 && fd <= STDERR_FILENO;
+}
+
 int session_open(struct session *s, const struct options *o,
 		 session_input_fn input, void *input_user)
 {
@@ -143,6 +150,11 @@ int session_open(struct session *s, const struct options *o,
 	r = client_open(&in, true, &s->link);
 	if (r < 0)
 		return fail(o, s->name, EXIT_USAGE_EXEC, "");
+	if (took_standard(s->link.fd) || took_standard(text.fd)) {
+		session_close(s);
+		return fail(o, s->name, EXIT_USAGE_EXEC,
+			    "standard input, output and error must be open");
+	}
 	r = send_request(s, &text);
 	text_close(&text);
 	if (r == 0)

@@ -46,7 +46,8 @@ enum control_kind {
 	 *   memory_bytes, cpu_ms, wall_ms     limits; default: the instance's
 	 *   demand_stdin  true: stdin is a demand socket (below)
 	 *   interactive   true: a prompt; CONTROL_EVAL brings the texts
-	 *   expression    true: a text that is an expression prints its values
+	 *   expression    true: the values that the text returns are printed; a
+	 *                 text that is no chunk but an expression returns its
 	 *   rows, columns of the terminal, when stdout is one
 	 */
 	CONTROL_RUN = 16,

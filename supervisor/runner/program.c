@@ -278,7 +278,7 @@ static int load(lua_State *L, int fd)
 		return text_load(L, fd, runner.name);
 	text_push(L, fd, runner.name); /* text */
 	text = lua_tolstring(L, -1, &size);
-	status = text_load_expression(L, text, size, runner.name);
+	status = text_load_values(L, text, size, runner.name);
 	lua_remove(L, 1);
 	return status;
 }

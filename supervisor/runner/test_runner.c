@@ -208,6 +208,9 @@ static void test_expressions(void)
 	s.text = "print(5)";
 	run_start(&s);
 	CHECK_STR(result.output, "5\n");
+	s.text = "io.write('x')";
+	run_start(&s);
+	CHECK_STR(result.output, "x");
 	s.text = "1 +";
 	run_start(&s);
 	CHECK_EQ(exit_code(), 1);

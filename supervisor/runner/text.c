@@ -186,10 +186,9 @@ int text_load(lua_State *L, int fd, const char *name)
 	return push_fault(L, &t, name);
 }
 
-int text_load_expression(lua_State *L, const char *text, size_t size,
-			 const char *name)
+static int load_prefixed(lua_State *L, const char *prefix, const char *text,
+			 size_t size, const char *name)
 {
-	static const char prefix[] = "return ";
 	const char *whole;
 	char chunk[260];
 	size_t whole_size;
@@ -202,10 +201,34 @@ int text_load_expression(lua_State *L, const char *text, size_t size,
 	whole = lua_tolstring(L, -1, &whole_size);
 	status = luaL_loadbufferx(L, whole, whole_size, chunk, "t");
 	lua_remove(L, -2); /* function | message */
+	return status;
+}
+
+int text_load_expression(lua_State *L, const char *text, size_t size,
+			 const char *name)
+{
+	int status = load_prefixed(L, "return ", text, size, name);
+
 	if (status != LUA_ERRSYNTAX)
 		return status;
 	lua_pop(L, 1);
-	return luaL_loadbufferx(L, text, size, chunk, "t");
+	return load_prefixed(L, "", text, size, name);
+}
+
+int text_load_values(lua_State *L, const char *text, size_t size,
+		     const char *name)
+{
+	int status = load_prefixed(L, "", text, size, name); /* first */
+
+	if (status != LUA_ERRSYNTAX)
+		return status;
+	status = load_prefixed(L, "return ", text, size, name);
+	if (status == LUA_OK) {
+		lua_remove(L, -2); /* function */
+		return LUA_OK;
+	}
+	lua_pop(L, 1); /* the first message is about what was written */
+	return LUA_ERRSYNTAX;
 }
 
 void text_push(lua_State *L, int fd, const char *name)

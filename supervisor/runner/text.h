@@ -20,6 +20,12 @@ int text_load(lua_State *L, int fd, const char *name);
 int text_load_expression(lua_State *L, const char *text, size_t size,
 			 const char *name);
 
+/* The same for a text that is run for its values: a chunk if it can be one, so
+ * that a call's values are shown only when it says `return`; else an
+ * expression. */
+int text_load_values(lua_State *L, const char *text, size_t size,
+		     const char *name);
+
 /* Push the text of @fd as a string; raises what text_load() returns. */
 void text_push(lua_State *L, int fd, const char *name);
 

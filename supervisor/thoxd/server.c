@@ -173,7 +173,8 @@ void server_begin(struct server *s, struct mp_bytes state, uint64_t restarts)
 	restore(s, state);
 	watch_store(s);
 	client_listen(s, KEEPER_CONTROL_FD);
-	if (s->config.mount)
+	/* or somebody mounted it by hand, before thoxd died */
+	if (s->config.mount || s->mount.fuse_fd >= 0)
 		(void)mount_start(&s->mount, NULL);
 	zygote_preload(s);
 	ev_timer_again(s->loop, &s->tidy);
