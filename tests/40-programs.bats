@@ -79,8 +79,26 @@ teardown() { stop_thox; }
 }
 
 @test "a closed pipe ends a program that prints without end, by SIGPIPE" {
+	# shellcheck disable=SC2016 # for the inner shell
 	run -0 bash -c 'thox-exec -e "while true do print(1) end" 2>/dev/null | head -n 1; echo "${PIPESTATUS[0]}"'
 	[[ $output == $'1\n141' ]]
+}
+
+@test "a runtime's globals are there, and its function runs in each process" {
+	thoxctl store put runtimes/greet - >/dev/null <<-'LUA'
+		loads = (loads or 0) + 1
+		function greet(name) return "hello " .. name end
+		return function(program, ...) started = program .. " " .. select("#", ...) end
+	LUA
+	install_program uses 'print(greet(...), started, loads)'
+	run -0 thox-exec -r greet uses one
+	[[ $output == $'hello one\tuses 1\t1' ]]
+	run -0 thox-exec 'greet#uses' two
+	[[ $output == $'hello two\tuses 1\t1' ]]
+	run -1 thox-exec uses one
+	thoxctl store put runtimes/greet - >/dev/null <<<'error("not today")'
+	run -125 thox-exec -r greet uses one
+	assert_output_has "greet:1: not today"
 }
 
 @test "a program runs under an ordinary user as under root" {
