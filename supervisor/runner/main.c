@@ -43,7 +43,8 @@ int main(int argc, char *argv[])
 	close_range(CONTROL_FD + 1, ~0U, 0);
 	link_init(&link, CONTROL_FD);
 	r = zygote_main(&link);
-	if (r < 0) {
+	/* What thoxd was told is thoxd's to log. */
+	if (r == -EBADMSG || r == -EPROTO) {
 		errno = -r;
 		log_warn("ended");
 	}
