@@ -44,21 +44,13 @@ void job_free(struct job *job)
 	free(job);
 }
 
-static bool same_name(enum store_dir dir, const char *a, const char *b)
-{
-	char alternate[NAME_MAX_BYTES + 1];
-
-	return strcmp(a, b) == 0 ||
-	       (name_alternate(dir, a, alternate) && strcmp(alternate, b) == 0);
-}
-
 static bool concerns(const struct job *job, enum store_dir dir,
 		     const char *name)
 {
 	if (job->dir != dir || job->kind >= JOB_TOUCH)
 		return false;
-	return !name || same_name(dir, job->name, name) ||
-	       (job->to[0] && same_name(dir, job->to, name));
+	return !name || name_same(dir, job->name, name) ||
+	       (job->to[0] && name_same(dir, job->to, name));
 }
 
 struct job *job_pending(struct thoxfs *fs, enum store_dir dir, const char *name)

@@ -42,6 +42,7 @@ static int draft_add(struct thoxfs *fs, struct store_draft *store,
 	d->id = store_draft_id(store);
 	d->next = *bucket_of(fs, d->id);
 	*bucket_of(fs, d->id) = d;
+	fs->drafts.count++;
 	*ret_draft = d;
 	return 0;
 }
@@ -53,6 +54,7 @@ static void draft_free(struct thoxfs *fs, struct draft *d, bool keep)
 	while (*at != d)
 		at = &(*at)->next;
 	*at = d->next;
+	fs->drafts.count--;
 	draft_set_created(fs, d, false);
 	draft_set_written(fs, d, false);
 	if (keep)
@@ -205,6 +207,29 @@ struct draft *draft_unpublished(struct thoxfs *fs, enum store_dir dir,
 			    (!tid || writer_same_process(d->tid, tid)))
 				return d;
 	return NULL;
+}
+
+bool name_same(enum store_dir dir, const char *a, const char *b)
+{
+	char alternate[NAME_MAX_BYTES + 1];
+
+	return strcmp(a, b) == 0 ||
+	       (name_alternate(dir, a, alternate) && strcmp(alternate, b) == 0);
+}
+
+bool draft_due_at_release(struct thoxfs *fs, enum store_dir dir,
+			  const char *name)
+{
+	if (!fs->drafts.count)
+		return false;
+	for (size_t i = 0; i < DRAFT_BUCKETS; i++)
+		for (struct draft *d = fs->drafts.buckets[i]; d; d = d->next)
+			if (d->truncated && !d->removed &&
+			    store_draft_dir(d->store) == dir &&
+			    (!name ||
+			     name_same(dir, store_draft_name(d->store), name)))
+				return true;
+	return false;
 }
 
 static void expected_free(struct thoxfs *fs, struct draft_expected *e)

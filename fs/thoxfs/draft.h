@@ -60,6 +60,7 @@ struct drafts {
 	struct draft_expected expected[DRAFTS_EXPECTED];
 	uint64_t clock;
 	unsigned created; /* how many have `created` set */
+	unsigned count;	  /* of all */
 	unsigned dirty;	  /* how many have `written` set */
 };
 
@@ -82,6 +83,17 @@ void draft_set_created(struct thoxfs *fs, struct draft *d, bool created);
  * only one that this thread's process made; NULL: none. */
 struct draft *draft_unpublished(struct thoxfs *fs, enum store_dir dir,
 				const char *name, pid_t tid);
+
+/* Do they stand for each other, as hello and hello.lua do? */
+bool name_same(enum store_dir dir, const char *a, const char *b);
+
+/*
+ * Will the release of an open draft change what the name is? It comes without
+ * anybody waiting for it, so nobody may be told meanwhile to keep an answer.
+ * @name NULL: any name of the directory.
+ */
+bool draft_due_at_release(struct thoxfs *fs, enum store_dir dir,
+			  const char *name);
 
 /* Expectations, see above. */
 void draft_expect(struct thoxfs *fs, pid_t tid, enum store_dir dir,

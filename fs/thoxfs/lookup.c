@@ -22,12 +22,8 @@ static int lookup_root(struct thoxfs *fs, const char *name,
 	if (store_dir_parse(name, &dir) < 0)
 		return -ENOENT;
 	e->ino = node_of_dir(dir);
-	if (dir == DIR_DATA)
-		e->attr_timeout = 0;
-	else
-		fs->listings.dirs[dir].told = true;
-	node_stat_directory(fs, e->ino, &e->attr);
-	return 0;
+	fs->listings.dirs[dir].told = true;
+	return node_stat(fs, e->ino, &e->attr, &e->attr_timeout);
 }
 
 /* Never kept: others write streams, and a scratch name may become a text. */
@@ -120,7 +116,9 @@ static int lookup_text(struct thoxfs *fs, pid_t tid, enum store_dir dir,
 	if (r == 0 && !entry.target[0])
 		r = draft_expected(fs, tid, dir, name, &entry, NULL, &d);
 	if (r < 0) {
-		if (r == -ENOENT)
+		if (r == -ENOENT && draft_due_at_release(fs, dir, name))
+			e->entry_timeout = 0;
+		else if (r == -ENOENT)
 			announce_set(&fs->announce, dir, name, 0);
 		return r;
 	}
@@ -130,7 +128,7 @@ static int lookup_text(struct thoxfs *fs, pid_t tid, enum store_dir dir,
 	node_stat_entry(fs, e->ino, dir, &entry, &e->attr);
 	/* Another spelling stands for the name only until the name is made,
 	 * and the kernel forgets only the name that it removes. */
-	if (exact)
+	if (exact && !draft_due_at_release(fs, dir, name))
 		announce_set(&fs->announce, dir, name, e->ino);
 	else
 		e->entry_timeout = 0;

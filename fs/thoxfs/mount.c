@@ -15,9 +15,10 @@
 #include "base/log.h"
 #include "session.h"
 
-/* A child that dies at once, again and again, will not get better. */
+/* After so many deaths within so long, each restart waits a little. */
 #define DEATHS_MAX	  5
 #define DEATHS_WITHIN_SEC 10
+#define DEATH_PAUSE_US	  200000
 
 static volatile sig_atomic_t stopping;
 
@@ -79,10 +80,8 @@ static int serve_on(int fuse_fd, struct fuse_session *session,
 			since = time(NULL);
 			deaths = 0;
 		}
-		if (++deaths > DEATHS_MAX) {
-			log_warnx("it dies too often: giving up");
-			return SESSION_EXIT_FAILED;
-		}
+		if (++deaths > DEATHS_MAX)
+			usleep(DEATH_PAUSE_US);
 	}
 }
 

@@ -196,6 +196,8 @@ static int stat_plain(struct thoxfs *fs, fuse_ino_t ino, struct stat *ret_stat)
 int node_stat(struct thoxfs *fs, fuse_ino_t ino, struct stat *ret_stat,
 	      double *ret_seconds)
 {
+	enum store_dir dir;
+
 	ino = node_settled(fs, ino);
 	*ret_seconds = CACHE_SECONDS;
 	switch (node_kind(ino)) {
@@ -203,7 +205,8 @@ int node_stat(struct thoxfs *fs, fuse_ino_t ino, struct stat *ret_stat,
 		if (ino < NODE_ROOT || ino > NODE_ROOT + DIR_COUNT)
 			return -ESTALE;
 		/* Streams come and go without thoxfs. */
-		if (ino == node_of_dir(DIR_DATA))
+		if (node_dir(ino, &dir) &&
+		    (dir == DIR_DATA || draft_due_at_release(fs, dir, NULL)))
 			*ret_seconds = 0;
 		node_stat_directory(fs, ino, ret_stat);
 		return 0;
