@@ -228,10 +228,10 @@ load mount
 	wait_until content programs/a 'return 2'
 	echo 'return 3' | thoxctl_store put b.lua -
 	wait_until content programs/b 'return 3'
-	[[ $(ls "$mnt/programs" | tr '\n' ' ') == "a b.lua " ]]
+	wait_until lists programs 'a b.lua'
 	thoxctl_store rm b.lua
 	wait_until test ! -e "$mnt/programs/b"
-	[[ $(ls "$mnt/programs") == a ]]
+	wait_until lists programs a
 }
 
 @test "a store has one thoxfs" {

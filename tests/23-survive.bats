@@ -135,7 +135,7 @@ more_setup() {
 	wait_until content programs/a 'return 2'
 	wait_until content programs/b 'return 2'
 	wait_until test ! -e "$mnt/programs/gone"
-	[[ $(ls "$mnt/programs" | tr '\n' ' ') == "a b " ]]
+	wait_until lists programs 'a b'
 }
 
 @test "a listing that is under way goes on" {

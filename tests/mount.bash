@@ -18,8 +18,6 @@ setup() {
 
 # Also after a failure: nothing stays mounted, nothing keeps running.
 teardown() {
-	local fd
-
 	[[ -n ${dir:-} ]] || return 0
 	if [[ -n ${keeper:-} ]]; then
 		unmount || true
@@ -27,9 +25,6 @@ teardown() {
 	if mountpoint -q "$mnt"; then
 		umount -l "$mnt" || fusermount3 -uz "$mnt"
 	fi
-	for fd in "${held_fds[@]}"; do
-		exec {fd}>&- || true
-	done
 	grep -h -A12 "ERROR: \|runtime error" "$dir/log" 2>/dev/null >&2 && bad=1; rm -rf "$dir"; [[ -z ${bad:-} ]]
 }
 
@@ -74,7 +69,7 @@ remount() {
 
 # The process that answers the kernel (its parent holds the mount).
 worker() {
-	cat "/proc/$keeper/task/$keeper/children" | tr -d " "
+	tr -d " " <"/proc/$keeper/task/$keeper/children"
 }
 
 # Another one answers than $1.
@@ -130,6 +125,7 @@ start_writer() {
 			open(A, ">>", $ARGV[0]) or die; print A "$_\n"; close(A);
 		}' "$dir/done" <"$dir/in" 3>&- &
 	# shellcheck disable=SC2034 # for the tests
+	# shellcheck disable=SC2034 # for the test to wait for
 	writer=$!
 	exec 7>"$dir/in"
 }
@@ -137,5 +133,13 @@ start_writer() {
 # Tell it, and wait until it has done so.
 writer_does() {
 	echo "$*" >&7
-	wait_until eval '[[ $(tail -n 1 "$dir/done") == "'"$*"'" ]]'
+	wait_until writer_did "$*"
+}
+
+writer_did() {
+	[[ $(tail -n 1 "$dir/done") == "$1" ]]
+}
+
+lists() {
+	[[ $(ls "$mnt/$1" | tr '\n' ' ') == "$2 " ]]
 }
