@@ -265,11 +265,20 @@ as_user() {
 		PATH="$user_dir/tree:$PATH" "$@"
 }
 
+# What a subshell (`run as_user …`) made is known to the test by a file.
+find_user() {
+	if [[ -z ${user_dir:-} && -s $BATS_TEST_TMPDIR/user ]]; then
+		user_dir=$(<"$BATS_TEST_TMPDIR/user")
+	fi
+}
+
 # A copy of the executables, since a build tree under /root is not for all.
 prepare_user() {
 	user_name=${THOX_TEST_USER:-nobody}
+	find_user
 	[[ -z ${user_dir:-} ]] || return 0
 	user_dir=$(mktemp -d "${TMPDIR:-/tmp}/thox-user.XXXXXX")
+	echo "$user_dir" >"$BATS_TEST_TMPDIR/user"
 	mkdir "$user_dir/home" "$user_dir/thox" "$user_dir/tree"
 	if [[ -z ${THOX_PREFIX:-} ]]; then
 		cp "$build_dir"/{thox-exec,thoxctl} "$user_dir/tree/"
@@ -281,14 +290,17 @@ prepare_user() {
 
 # Shut the user's instance down and remove what as_user made.
 forget_user() {
-	local THOX_DIR=${user_dir:-}/thox left=0
+	local THOX_DIR left=0
 
+	find_user
 	[[ -n ${user_dir:-} ]] || return 0
+	THOX_DIR=$user_dir/thox
 	as_user env THOX_NO_AUTOSTART=1 timeout 30 thoxctl shutdown \
 		>/dev/null 2>&1 || true
 	nothing_stays || left=1
 	sweep
 	rm -rf --one-file-system "$user_dir"
+	rm -f "$BATS_TEST_TMPDIR/user"
 	unset user_dir
 	return $left
 }

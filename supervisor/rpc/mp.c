@@ -337,14 +337,16 @@ int mp_end(const struct mp_reader *r)
 
 bool mp_bytes_equal(struct mp_bytes b, const char *text)
 {
-	return strlen(text) == b.size && memcmp(b.p, text, b.size) == 0;
+	return strlen(text) == b.size &&
+	       (b.size == 0 || memcmp(b.p, text, b.size) == 0);
 }
 
 int mp_bytes_copy(struct mp_bytes b, char *ret, size_t size)
 {
-	if (b.size >= size || memchr(b.p, '\0', b.size))
+	if (b.size >= size || (b.size > 0 && memchr(b.p, '\0', b.size)))
 		return -EINVAL;
-	memcpy(ret, b.p, b.size);
+	if (b.size > 0) /* then @p may be NULL */
+		memcpy(ret, b.p, b.size);
 	ret[b.size] = '\0';
 	return 0;
 }

@@ -41,7 +41,8 @@ struct mp_reader {
 	bool bad;
 };
 
-/* A string or binary: points into the message, not terminated. */
+/* A string or binary: points into the message, not terminated. All zero is an
+ * empty one. */
 struct mp_bytes {
 	const char *p;
 	size_t size;
