@@ -25,7 +25,13 @@ teardown() {
 	if mountpoint -q "$mnt"; then
 		umount -l "$mnt" || fusermount3 -uz "$mnt"
 	fi
-	grep -h -A12 "ERROR: \|runtime error" "$dir/log" 2>/dev/null >&2 && bad=1; rm -rf "$dir"; [[ -z ${bad:-} ]]
+	# Of a build with the sanitizers.
+	bad=$(grep -h -A12 "ERROR: \|runtime error" "$dir/log" 2>/dev/null || true)
+	rm -rf "$dir"
+	[[ -z $bad ]] || {
+		echo "$bad"
+		return 1
+	}
 }
 
 need_fuse() {
