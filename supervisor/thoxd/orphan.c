@@ -42,7 +42,8 @@ static void kill_if_in(struct server *s, pid_t pid, const char *user_ns)
 	if (strcmp(ns, user_ns) != 0 ||
 	    !pidfd_is_child(pidfd, pid, s->keeper_pid))
 		return;
-	log_warnx("pid=%d was left by a zygote, killing it", (int)pid);
+	if (!s->ending) /* else it was forked a moment ago */
+		log_warnx("pid=%d was left by a zygote, killing it", (int)pid);
 	syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 }
 

@@ -1,0 +1,105 @@
+#!/usr/bin/env bats
+# Zygotes come with their runtime, are replaced, and fail without a storm.
+
+load helper
+
+setup() { start_thox '[thoxd]' 'mount = no' '[zygote]' 'starts = 5'; }
+teardown() { stop_thox; }
+
+install_runtime() { printf '%s\n' "$2" | thoxctl store put "runtimes/$1" - >/dev/null; }
+counter() { thoxctl status --json | tr -d ' \n' | grep -o "\"$1\":[0-9][0-9]*" | head -n 1 | grep -o '[0-9]*$'; }
+
+# How many zygotes are not retired.
+zygotes() {
+	thoxctl status --json | tr -d ' \n' | grep -o '"state":"\(ready\|loading\)"' | wc -l
+}
+has_zygotes() { [[ $(zygotes) -eq $1 ]]; }
+
+@test "a program runs under its runtime, whichever way that is said" {
+	install_runtime greet 'function greet(who) print("hello " .. who) end'
+	install_program plain 'greet("plain")'
+	install_program shebang $'#!/usr/bin/env -S thox-exec -r greet\ngreet("shebang")'
+	run -0 thox-exec -r greet plain
+	[[ $output == "hello plain" ]]
+	run -0 thox-exec 'greet#plain'
+	[[ $output == "hello plain" ]]
+	run -0 thox-exec shebang
+	[[ $output == "hello shebang" ]]
+	run -1 thox-exec plain
+}
+
+@test "a changed runtime serves the next start, and its old zygote goes" {
+	install_runtime v 'version = 1'
+	install_program show 'print(version)'
+	run -0 thox-exec -r v show
+	[[ $output == 1 ]]
+	for n in 2 3 4; do
+		install_runtime v "version = $n"
+		run -0 thox-exec -r v show
+		[[ $output == "$n" ]]
+	done
+	wait_until has_zygotes 2
+}
+
+@test "a removed runtime is not found any more" {
+	install_runtime v 'version = 1'
+	run -0 thox-exec -r v -e 'print(version)'
+	thoxctl store rm runtimes/v
+	run ! thox-exec -r v -e 'print(version)'
+	assert_output_has "no such runtime"
+	wait_until has_zygotes 1
+}
+
+@test "a runtime that fails is reported, and not tried again at once" {
+	install_runtime bad 'error("bad from the start")'
+	run ! thox-exec -r bad -e 'print(1)'
+	assert_output_has "bad from the start"
+	before=$(counter zygotes)
+	for _ in 1 2 3 4 5; do
+		run ! thox-exec -r bad -e 'print(1)'
+		assert_output_has "bad from the start"
+	done
+	(($(counter zygotes) <= before + 1))
+	run -0 thox-exec -e 'print("others run")'
+	[[ $output == "others run" ]]
+	install_runtime bad 'good = 1'
+	run -0 thox-exec -r bad -e 'print(good)'
+	[[ $output == 1 ]]
+}
+
+@test "a runtime that never ends its loading is given up" {
+	stop_thox
+	start_thox '[thoxd]' 'mount = no' '[zygote]' 'answer-time = 1s'
+	install_runtime slow 'while true do end'
+	run ! thox-exec -r slow -e 'print(1)'
+	assert_output_has "in time"
+	run -0 thox-exec -e 'print("others run")'
+	[[ $output == "others run" ]]
+}
+
+@test "a runtime that takes all memory is given up" {
+	stop_thox
+	start_thox '[thoxd]' 'mount = no' '[zygote]' 'memory = 16M'
+	install_runtime fat 'local t = {} while true do t[#t + 1] = ("x"):rep(65536) .. #t end'
+	run ! thox-exec -r fat -e 'print(1)'
+	run -0 thox-exec -e 'print("others run")'
+	[[ $output == "others run" ]]
+}
+
+@test "after so many starts a zygote is replaced, and no start fails" {
+	for n in $(seq 30); do
+		run -0 thox-exec -e "print($n)"
+		[[ $output == "$n" ]]
+	done
+	(($(counter zygotes) >= 3))
+	wait_until has_zygotes 1
+}
+
+@test "the newest text was refused: thox-exec says so and which version runs" {
+	install_program prog 'print("one")'
+	run ! thoxctl store put programs/prog - <<<'print('
+	run -0 --separate-stderr thox-exec prog
+	[[ $output == one ]]
+	# shellcheck disable=SC2154 # of bats
+	[[ $stderr == *"refused"*"version 1"* ]]
+}
