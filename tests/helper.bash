@@ -123,7 +123,7 @@ no_thox_mount() {
 nothing_stays() {
 	local pid
 
-	WAIT_SECONDS=10 wait_until no_thox_process || {
+	wait_until no_thox_process || {
 		for pid in $(thox_processes); do
 			echo "stays: $pid $(tr '\0' ' ' <"/proc/$pid/cmdline")"
 		done
