@@ -42,7 +42,7 @@ need_fuse() {
 
 # Poll a condition with a deadline: wait_until COMMAND...
 wait_until() {
-	local deadline=$((SECONDS + 20))
+	local deadline=$((SECONDS + 60))
 
 	until "$@" >/dev/null 2>&1; do
 		if ((SECONDS > deadline)); then
