@@ -192,3 +192,8 @@ a_runner_waits() { [[ -n $(waiting_runners) ]]; }
 	kill -TERM "$(thoxd_pid)"
 	nothing_stays
 }
+
+@test "an instance whose directory is removed ends" {
+	rm -r "$THOX_DIR/run"
+	nothing_stays
+}

@@ -57,6 +57,15 @@ shows() { [[ $(timeout 20 cat "$mnt/programs/$1") == "$2" ]]; }
 	[[ $output == 2 ]]
 }
 
+@test "thoxfs asked to end by somebody: the mount goes on" {
+	start_thox
+	install_program hello 'print(1)'
+	thoxfs=$(child_called thoxfs)
+	kill -TERM "$thoxfs"
+	wait_until other_child thoxfs "$thoxfs"
+	shows hello 'print(1)'
+}
+
 @test "thoxd killed: the mount goes on, open files too" {
 	start_thox
 	install_program hello 'print(1)'

@@ -24,6 +24,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -73,6 +74,7 @@ struct keeper {
 	int signal_fd;
 	int ready_fd;
 	int exit_code;
+	ino_t control_ino; /* of the control socket's name */
 
 	pid_t thoxd;
 	struct link link;
@@ -223,16 +225,29 @@ static int start_thoxd(struct keeper *k)
 	return 0;
 }
 
+/* Which socket the control socket's name means now; 0: none. */
+static ino_t control_inode(const struct keeper *k, bool remove_it)
+{
+	_cleanup_(fd_closep) int dirfd = -1;
+	char path[INSTANCE_SOCKET_BYTES];
+	struct stat st;
+
+	if (instance_socket_path(k->options->instance->run, INSTANCE_CONTROL,
+				 path, &dirfd) < 0 ||
+	    lstat(path, &st) < 0)
+		return 0;
+	if (remove_it)
+		unlink(path);
+	return st.st_ino;
+}
+
 static void begin_end(struct keeper *k)
 {
-	char path[INSTANCE_SOCKET_BYTES];
-	int dirfd;
-
-	/* whoever comes from now on finds nobody, and starts a new keeper */
-	if (instance_socket_path(k->options->instance->run, INSTANCE_CONTROL,
-				 path, &dirfd) == 0)
-		unlink(path);
-	fd_close(dirfd);
+	/* Whoever comes from now on finds nobody, and starts a new keeper. One
+	 * that has its socket there already, since somebody removed the
+	 * directory, keeps it. */
+	if (k->control_ino && control_inode(k, false) == k->control_ino)
+		control_inode(k, true);
 	notify("STOPPING=1");
 	enter(k, ENDING, SWEEP_MAX_NS);
 }
@@ -662,6 +677,7 @@ int keeper_run(const struct keeper_options *options)
 	k.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (k.signal_fd < 0)
 		log_fatal("signalfd");
+	k.control_ino = control_inode(&k, false);
 	serve(&k);
 	while (k.state != DONE)
 		turn(&k);

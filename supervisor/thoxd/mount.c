@@ -102,7 +102,9 @@ static void serve_again(struct mount *m, int status)
 	struct ev_loop *loop = m->server->loop;
 	char how[64];
 
-	if (WIFEXITED(status) && WEXITSTATUS(status) == THOXFS_UNMOUNTED) {
+	/* one that was asked to end says 0, too, and the mount is still there */
+	if (WIFEXITED(status) && WEXITSTATUS(status) == THOXFS_UNMOUNTED &&
+	    mountpoint_look(m->point, m->source) != MOUNTPOINT_OURS) {
 		log_info("mount: %s was unmounted", m->point);
 		settle(m, MOUNT_NONE);
 		return;

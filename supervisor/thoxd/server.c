@@ -10,9 +10,11 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -143,6 +145,27 @@ static void restore(struct server *s, struct mp_bytes state)
 /* --- the beginning --------------------------------------------------------
  */
 
+static ino_t control_inode(const struct server *s)
+{
+	char path[PATH_MAX + 16];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/" INSTANCE_CONTROL, s->instance->run);
+	return lstat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+/* Without its socket's name nobody can ever reach it again, not even to end
+ * it: whoever removed the directory meant the instance, too. */
+static void check_reachable(struct server *s)
+{
+	if (s->ending || s->control_ino == 0 ||
+	    control_inode(s) == s->control_ino)
+		return;
+	log_warnx("the control socket in %s was removed; ending",
+		  s->instance->run);
+	server_shutdown(s);
+}
+
 static void on_tidy(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct server *s = container_of(timer, struct server, tidy);
@@ -150,6 +173,7 @@ static void on_tidy(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)loop;
 	(void)events;
 	zygote_tidy(s);
+	check_reachable(s);
 	if (s->counters.starts != s->saved_starts) {
 		s->saved_starts = s->counters.starts;
 		server_save(s);
@@ -173,6 +197,7 @@ void server_begin(struct server *s, struct mp_bytes state, uint64_t restarts)
 	restore(s, state);
 	watch_store(s);
 	client_listen(s, KEEPER_CONTROL_FD);
+	s->control_ino = control_inode(s);
 	/* or somebody mounted it by hand, before thoxd died */
 	if (s->config.mount || s->mount.fuse_fd >= 0)
 		(void)mount_start(&s->mount, NULL);
