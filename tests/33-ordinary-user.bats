@@ -48,3 +48,8 @@ teardown() {
 	kill -KILL "$(cat "$user_dir/thox/run/lock")"
 	THOX_DIR=$user_dir/thox nothing_stays
 }
+
+@test "a program runs under an ordinary user as under root" {
+	run -0 as_user thox-exec -e 'print(require("string") == string, pcall(io.open or error))'
+	assert_output_has "true"
+}

@@ -100,9 +100,3 @@ teardown() { stop_thox; }
 	run -125 thox-exec -r greet uses one
 	assert_output_has "greet:1: not today"
 }
-
-@test "a program runs under an ordinary user as under root" {
-	run -0 as_user thox-exec -e 'print(require("string") == string, pcall(io.open or error))'
-	assert_output_has "true"
-	forget_user
-}
