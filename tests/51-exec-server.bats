@@ -238,8 +238,11 @@ request() {
 @test "the usual way takes few system calls" {
 	command -v strace >/dev/null || skip "no strace"
 	serve hello receive receive result:code=0,reason=exit
-	run strace -f -o "$THOX_DIR/trace" thox-exec hello </dev/null
+	# A sanitizer looks for leaks by ptrace, and makes calls of its own.
+	run env ASAN_OPTIONS=detect_leaks=0 \
+		strace -f -o "$THOX_DIR/trace" thox-exec hello </dev/null
 	assert_status 0
+	! ldd "$build_dir/thox-exec" 2>&1 | grep -q libasan || return 0
 	[ "$(grep -c -v '^.*+++' "$THOX_DIR/trace")" -le 24 ] || {
 		cat "$THOX_DIR/trace"
 		return 1

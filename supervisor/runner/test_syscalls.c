@@ -155,8 +155,11 @@ static void test_attacks(void)
 	} attacks[] = {
 		/* executable memory */
 		{ SYS_mmap, { 0, 4096, 7, 0x22, -1 }, TRY_TRAPPED },
+#ifndef THOX_SANITIZED /* which has rows of its own */
 		{ SYS_mmap, { 0x10000, 4096, 3, 0x32, -1 }, TRY_TRAPPED },
 		{ SYS_mmap, { 0, 4096, 3, 0x02, 0 }, TRY_TRAPPED },
+		{ SYS_openat, { -100, 0, 0 }, TRY_TRAPPED },
+#endif
 		{ SYS_mprotect, { 0x10000, 4096, 5 }, TRY_TRAPPED },
 		/* signals to others: directly, and by a socket's owner */
 		{ SYS_kill, { 1, 9 }, TRY_TRAPPED },
@@ -170,7 +173,6 @@ static void test_attacks(void)
 		{ SYS_sendmsg, { 1, 0, 0 }, TRY_TRAPPED },
 		{ SYS_recvmsg, { 4, 0, 0 }, TRY_TRAPPED },
 		{ SYS_socket, { 1, 5, 0 }, TRY_TRAPPED },
-		{ SYS_openat, { -100, 0, 0 }, TRY_TRAPPED },
 		{ SYS_write, { 4, 0, 0 }, TRY_TRAPPED },
 		/* new processes and programs */
 		{ SYS_clone, { 17, 0, 0 }, TRY_KILLED },
