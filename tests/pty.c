@@ -6,6 +6,8 @@
  *
  *     send:TEXT      type it; \n \r \t \e \\ and \xNN are understood
  *     expect:TEXT    wait until it is shown, after what was matched before
+ *     press:KEY:TEXT type the key (escapes as above) again and again until the
+ *                    text is shown: for signals, of which several are one
  *     absent:TEXT    fail when it was shown since the last match
  *     size:ROWSxCOLS
  *     end            wait for the command's end
@@ -30,6 +32,7 @@
 #include <unistd.h>
 
 #define DEADLINE_S  30
+#define PRESS_S	    0.2
 #define SHOWN_BYTES (1u << 20)
 #define STEP_FAILED 100
 
@@ -94,6 +97,27 @@ static void expect(const char *step, const char *text)
 			fail(step, "the terminal closed before");
 	}
 	matched = (size_t)(at - shown) + strlen(text);
+}
+
+/* @key: bytes typed every time a while passes without @text. */
+static void press(const char *step, const char *key, size_t n, const char *text)
+{
+	double deadline = now() + DEADLINE_S;
+
+	while (!find(text)) {
+		double next = now() + PRESS_S;
+		int r = 1;
+
+		if (next > deadline)
+			fail(step, "was not shown in time");
+		if (write(terminal, key, n) != (ssize_t)n)
+			fail(step, strerror(errno));
+		while (r > 0 && !find(text))
+			r = show_more(next);
+		if (r < 0)
+			fail(step, "the terminal closed before");
+	}
+	expect(step, text);
 }
 
 /* @text with its escapes resolved, in place. */
@@ -168,6 +192,14 @@ static void run_step(char *step)
 
 		if (write(terminal, copy, n) != (ssize_t)n)
 			fail(step, strerror(errno));
+		free(copy);
+	} else if (strncmp(step, "press:", 6) == 0) {
+		char *copy = strdup(text), *end = strchr(copy, ':');
+
+		if (!end)
+			fail(step, "has no text");
+		*end = '\0';
+		press(step, copy, unescape(copy), end + 1);
 		free(copy);
 	} else if (strncmp(step, "expect:", 7) == 0) {
 		expect(step, text);

@@ -23,7 +23,8 @@
 #define HISTORY_LINES 2000
 
 struct prompt {
-	EditLine *edit; /* NULL: stdin is no terminal */
+	bool terminal;
+	EditLine *edit; /* NULL: no terminal, or one that cannot be edited on */
 	History *history;
 	const char *history_path;
 	const char *text;
@@ -92,6 +93,15 @@ static int open_editor(struct prompt *p)
 	return 0;
 }
 
+/* Editing needs a terminal on both sides that can move its cursor. */
+static bool can_edit(void)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && term && *term &&
+	       strcmp(term, "dumb") != 0;
+}
+
 int prompt_new(const char *history_path, struct prompt **ret_prompt)
 {
 	struct prompt *p = calloc(1, sizeof(*p));
@@ -100,7 +110,8 @@ int prompt_new(const char *history_path, struct prompt **ret_prompt)
 	if (!p)
 		return -ENOMEM;
 	p->history_path = history_path;
-	if (isatty(STDIN_FILENO))
+	p->terminal = isatty(STDIN_FILENO);
+	if (p->terminal && can_edit())
 		r = open_editor(p);
 	if (r < 0)
 		prompt_free(p);
@@ -124,7 +135,14 @@ struct prompt *prompt_free(struct prompt *p)
 
 bool prompt_is_terminal(const struct prompt *p)
 {
-	return p->edit != NULL;
+	return p->terminal;
+}
+
+static enum prompt_result end_of_input(void)
+{
+	putchar('\n');
+	fflush(stdout);
+	return PROMPT_END;
 }
 
 static enum prompt_result edit_line(struct prompt *p, const char **ret_line,
@@ -135,19 +153,51 @@ static enum prompt_result edit_line(struct prompt *p, const char **ret_line,
 
 	p->interrupted = false;
 	terminal_unblock();
+	/* libedit would do so only after it has shown the prompt, and a key
+	 * typed in between would be taken as one of a cooked line. */
+	el_set(p->edit, EL_PREP_TERM, 1);
 	line = el_gets(p->edit, &size);
 	terminal_block();
 	if (p->interrupted) {
 		puts("^C");
 		return PROMPT_INTERRUPTED;
 	}
-	if (!line || size <= 0) {
-		putchar('\n');
-		fflush(stdout);
-		return PROMPT_END;
-	}
+	if (!line || size <= 0)
+		return end_of_input();
 	*ret_line = line;
 	*ret_size = (size_t)size;
+	return PROMPT_LINE;
+}
+
+static void on_sigint(int sig)
+{
+	(void)sig; /* only to interrupt getline() */
+}
+
+/* A terminal without editing: the line discipline does what it can. */
+static enum prompt_result plain_line(struct prompt *p, const char **ret_line,
+				     size_t *ret_size)
+{
+	struct sigaction action = { .sa_handler = on_sigint }, old;
+	ssize_t n;
+
+	fputs(p->text, stdout);
+	fflush(stdout);
+	sigaction(SIGINT, &action, &old);
+	terminal_unblock_all();
+	errno = 0;
+	n = getline(&p->line, &p->size, stdin);
+	terminal_block();
+	sigaction(SIGINT, &old, NULL);
+	if (n < 0 && errno == EINTR) {
+		clearerr(stdin);
+		putchar('\n');
+		return PROMPT_INTERRUPTED;
+	}
+	if (n <= 0)
+		return end_of_input();
+	*ret_line = p->line;
+	*ret_size = (size_t)n;
 	return PROMPT_LINE;
 }
 
@@ -159,6 +209,8 @@ enum prompt_result prompt_read(struct prompt *p, const char *text,
 	p->text = text;
 	if (p->edit)
 		return edit_line(p, ret_line, ret_size);
+	if (p->terminal)
+		return plain_line(p, ret_line, ret_size);
 	n = getline(&p->line, &p->size, stdin);
 	if (n <= 0)
 		return PROMPT_END;

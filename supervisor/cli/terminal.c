@@ -72,6 +72,14 @@ void terminal_unblock(void)
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
+void terminal_unblock_all(void)
+{
+	sigset_t set = passed_set();
+
+	forget(SIGINT);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 int terminal_signals(int *ret_fd)
 {
 	sigset_t set = passed_set();

@@ -16,7 +16,9 @@ bool terminal_size(int fd, unsigned *ret_rows, unsigned *ret_columns);
  * descriptor of terminal_signals(); both stay until the process ends.
  */
 int terminal_block(void);
-void terminal_unblock(void); /* while no run is under way: a prompt */
+/* While no run is under way: a prompt. The first keeps SIGINT blocked. */
+void terminal_unblock(void);
+void terminal_unblock_all(void);
 int terminal_signals(int *ret_fd);
 
 /* The next pending signal, 0 when there is none; one that was ignored when
