@@ -186,7 +186,7 @@ ended_with() {
 	[ -f "$mnt/programs/spin" ]
 	run thoxctl unmount
 	assert_status 0
-	! mountpoint -q "$mnt"
+	run ! mountpoint -q "$mnt"
 	mkdir "$THOX_DIR/elsewhere"
 	cd "$THOX_DIR"
 	run thoxctl mount elsewhere
