@@ -11,10 +11,13 @@ teardown() {
 @test "a user's program runs in the sandbox" {
 	run -0 as_user thox-exec -e 'print("user")'
 	assert_output_has user
-	run -0 as_user bash -c 'thox-exec -e "io.read(1)" < <(sleep 60) & sleep 1;
-		p=$(thoxctl ps --json | grep -o "\"pid\": *[0-9]*" |
-			head -n 1 | grep -o "[0-9]*$");
-		thoxctl status "$p"; thoxctl kill "$p"'
+	# A pipe that nobody writes to; the program runs when it says so.
+	run -0 as_user bash -c 'mkfifo "$THOX_DIR/silent" "$THOX_DIR/out"
+		exec 8<>"$THOX_DIR/silent" 9<>"$THOX_DIR/out"
+		thox-exec -e "print(1) io.stdout:flush() io.read(1)" <&8 >&9 &
+		read -r _ <&9
+		p=$(thoxctl --json ps | jq ".[0].pid")
+		thoxctl status "$p"; thoxctl kill "$p"; wait'
 	assert_output_has "namespace user:" "own"
 	[[ $output =~ no\ new\ privs:\ +1 ]]
 	[[ $output =~ seccomp:\ +2 ]]

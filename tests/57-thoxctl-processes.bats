@@ -37,7 +37,9 @@ spawn() {
 	local out
 
 	out=$(mktemp "$THOX_DIR/out.XXXXXX")
-	thox-exec "$1" < <(sleep 1000) >"$out" 2>&1 3>&- &
+	# A pipe that nobody writes to, and no process that would outlive this.
+	[ -p "$THOX_DIR/silent" ] || mkfifo "$THOX_DIR/silent"
+	thox-exec "$1" 0<>"$THOX_DIR/silent" >"$out" 2>&1 3>&- &
 	client=$!
 	clients+=("$client")
 	wait_until has_line "$out" ready

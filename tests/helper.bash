@@ -250,15 +250,13 @@ need_mount() {
 }
 
 # as_user COMMAND...: as an ordinary user with a home and an instance of its
-# own (in $user_dir); the caller itself where that is no root already. Shell
-# functions of this file may be used: `as_user bash_body 'thox-exec hello'`.
+# own (in $user_dir): another user where this one is root.
 as_user() {
-	if [[ $(id -u) -ne 0 ]]; then
-		"$@"
-		return
-	fi
+	local change=()
+
 	prepare_user
-	runuser -u "$user_name" -- env HOME="$user_dir/home" \
+	[[ $(id -u) -ne 0 ]] || change=(runuser -u "$user_name" --)
+	"${change[@]}" env HOME="$user_dir/home" \
 		USER="$user_name" THOX_DIR="$user_dir/thox" \
 		THOX_LIBEXEC_DIR="${THOX_LIBEXEC_DIR:+$user_dir/tree/libexec}" \
 		THOX_DATA_DIR="${THOX_DATA_DIR:+$user_dir/tree/data}" \
@@ -285,7 +283,7 @@ prepare_user() {
 		cp -rL "$build_dir/libexec" "$user_dir/tree/"
 		cp -rL "$build_dir/data" "$user_dir/tree/"
 	fi
-	chown -R "$user_name" "$user_dir"
+	[[ $(id -u) -ne 0 ]] || chown -R "$user_name" "$user_dir"
 }
 
 # Shut the user's instance down and remove what as_user made.
