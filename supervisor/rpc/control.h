@@ -59,6 +59,14 @@ enum control_kind {
 	/* [19, text]: to an interactive run; answered by CONTROL_EVALUATED */
 	CONTROL_EVAL = 19,
 
+	/*
+	 * [20, {…}]: this connection speaks for a native process from now on
+	 * and gets the kinds from 80 on, in both directions, as a runner does.
+	 * Keys: name (what others see as its program). Answered by
+	 * CONTROL_REPLY with id 0.
+	 */
+	CONTROL_ATTACH = 20,
+
 	/* --- thoxd to client --- */
 
 	/* [24, pid, name, version, runtime]: the run has begun */
@@ -145,7 +153,65 @@ enum control_kind {
 	 * the sandbox layer and the error) or "runtime" (its text failed);
 	 * the last message */
 	CONTROL_ZYGOTE_FAILED = 60,
+
+	/* --- contexts: a process (runner or native) to thoxd --- */
+
+	/*
+	 * A process numbers the contexts that it owns itself, from 1 on. thoxd
+	 * numbers links, machine-wide and never again: a link is one holder's
+	 * way to one owner's context, and both ends know its number.
+	 *
+	 * [80]: a link for context 0, wanted at the first use: answered by
+	 * CONTROL_HOLD with the zero key.
+	 */
+	CONTROL_WANT_ZERO = 80,
+	/* [81, id, context, to]: whoever is at the other end of link `to` shall
+	 * hold this context of mine; answered by CONTROL_SHARED */
+	CONTROL_SHARE_OWN = 81,
+	/* [82, id, link, to]: the same for a context that I hold by `link`; its
+	 * grant is passed on, never more */
+	CONTROL_SHARE_HELD = 82,
+	/* [83, id, context, pid]: that holder of my context loses it, and all
+	 * who got it through that holder; answered by CONTROL_REVOKED */
+	CONTROL_REVOKE = 83,
+	/* [84, link]: this link is closed at this end, or its end was seen;
+	 * thoxd forgets it. Its sharers' links stay. */
+	CONTROL_LINK_CLOSED = 84,
+	/* [85, context]: all of this context's links are closed */
+	CONTROL_CONTEXT_CLOSED = 85,
+
+	/* --- contexts: thoxd to a process --- */
+
+	/*
+	 * [88, link, {…}] + fd: somebody holds a context of yours. Keys:
+	 *   context          which; absent: they call a name that is bound
+	 *   name             the bound name, when there is no context
+	 *   pid, program, service     who; the latter two may be absent
+	 *   allow, deny      arrays of patterns: the grant. Names that no allow
+	 *                    pattern admits, or that a deny pattern meets, are
+	 *                    answered DENIED; without `allow` all are admitted
+	 */
+	CONTROL_OPENED = 88,
+	/* [89, link, {…}] + fd: you hold a context. Keys: zero (true: it is
+	 * context 0), pid (its owner, when thoxd is not) */
+	CONTROL_HOLD = 89,
+	/* [90, id, status, link | message]: link is what the message to the
+	 * receiver carries; the receiver was sent its end before */
+	CONTROL_SHARED = 90,
+	/* [91, id, status, [link…] | message]: close these ends */
+	CONTROL_REVOKED = 91,
+	/* [92, prefix]: what was resolved for names at or below it, or above
+	 * it, may be wrong now: resolve again; pending calls go on */
+	CONTROL_FORGET = 92,
+	/* [93, pid, code?, signal?]: a child has ended */
+	CONTROL_CHILD_ENDED = 93,
 };
+
+/*
+ * A pattern of names: dotted like a name, where `*` stands for one part and
+ * `**`, at the end only, for any number of parts, none included. `fs.read`
+ * admits that name alone.
+ */
 
 /*
  * The commands of CONTROL_REQUEST, their arguments and the value of an OK
