@@ -103,3 +103,26 @@ has_zygotes() { [[ $(zygotes) -eq $1 ]]; }
 	# shellcheck disable=SC2154 # of bats
 	[[ $stderr == *"refused"*"version 1"* ]]
 }
+
+@test "a program shares its runtime's memory instead of copying it" {
+	# 8,100 functions and 16,200 strings, 900 pages: as many strings as
+	# Lua's table has room for.
+	# shellcheck disable=SC2016 # Lua's
+	lua5.4 -e 'print("lib = {}") for i = 1, 8100 do
+		print(("function lib.f%d() return %q end"):format(i, "f " .. i)) end' |
+		thoxctl store put runtimes/large - >/dev/null
+	mkfifo "$THOX_DIR/silent"
+	thox-exec -r large -e 'local t = {} for i = 1, 500 do t[i] = "s" .. i end
+		print("ready") io.stdout:flush() io.read()' 0<>"$THOX_DIR/silent" \
+		>"$THOX_DIR/out" 2>&1 3>&- &
+	wait_until has_line "$THOX_DIR/out" ready
+	# A sanitizer's memory is not shared.
+	if ! ldd "$THOX_LIBEXEC_DIR/thox-zygote" 2>&1 | grep -q asan; then
+		pid=$(thoxctl --json ps | jq '.[0].pid')
+		faults=$(awk '{ print $10 }' "/proc/$pid/stat")
+		echo "$faults pages were written or mapped"
+		[ "$faults" -lt 400 ]
+	fi
+	thoxctl kill -- "$(thoxctl --json ps | jq '.[0].pid')"
+	wait
+}

@@ -35,6 +35,10 @@
 /* The heap's size at which a program meets its first collection. */
 #define LIMIT_FIRST_COLLECTION_KIB 512
 
+/* Strings that a program may make under a runtime before Lua's table of them
+ * grows, which writes into each string of the runtime. */
+#define LIMIT_ROOM_STRINGS 2048
+
 /* Holes in the zygote's heap: filled by every size of block up to this one. */
 #define LIMIT_FINE_HOLE_BYTES 4096
 #define LIMIT_HOLES	      1000000

@@ -59,6 +59,21 @@ static int on_panic(lua_State *L)
 }
 
 /*
+ * Room in Lua's table of strings: one that a child makes grow is linked anew
+ * through every string, and so copies every page that the runtime's lie on.
+ * It shrinks only to four times of what is used.
+ */
+static void make_room_for_strings(lua_State *L)
+{
+	lua_gc(L, LUA_GCSTOP);
+	for (int i = 0; i < LIMIT_ROOM_STRINGS; i++) {
+		lua_pushfstring(L, "room for string %d", i);
+		lua_pop(L, 1);
+	}
+	lua_gc(L, LUA_GCRESTART);
+}
+
+/*
  * Collect, and let the next collection wait until a program has allocated a
  * good deal itself: marking writes into every object, and so copies every page
  * that the zygote shares. From then on the collector goes as in Lua.
@@ -133,6 +148,8 @@ int runner_load(const char *runtime, int runtime_fd, size_t memory_bytes,
 			 message ? message : "error without a text");
 		return -EINVAL;
 	}
+	if (runtime_fd >= 0)
+		make_room_for_strings(runner.L);
 	settle(runner.L);
 	if (runtime_fd >= 0)
 		heap_end_runtime();
