@@ -65,6 +65,15 @@ static unsigned char on_suspend(EditLine *edit, int key)
 	return CC_REFRESH;
 }
 
+#ifdef THOX_SANITIZED
+/* libedit never frees the names and help texts that EL_ADDFN copies. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:wcsdup\n";
+}
+#endif
+
 static int open_editor(struct prompt *p)
 {
 	HistEvent event;
