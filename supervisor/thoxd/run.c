@@ -243,16 +243,18 @@ static struct run *run_alloc(struct client *c, const struct run_request *q,
 			     const struct program *p, struct link_message *m)
 {
 	const struct config *config = &c->server->config;
-	struct run *run = calloc(1, sizeof(*run));
+	size_t name_size = strlen(p->name) + 1;
+	struct run *run =
+		calloc(1, sizeof(*run) + name_size + strlen(p->runtime) + 1);
 
 	if (!run)
 		return NULL;
+	run->name = strcpy(run->texts, p->name);
+	run->runtime = strcpy(run->texts + name_size, p->runtime);
 	run->server = c->server;
 	run->client = c;
 	list_init(&run->waiting);
-	strcpy(run->name, p->name);
 	run->version = p->version;
-	strcpy(run->runtime, p->runtime);
 	run->memory_bytes =
 		q->memory_bytes ? q->memory_bytes : config->memory_bytes;
 	run->cpu_ms = q->cpu_ms ? q->cpu_ms : config->cpu_ms;

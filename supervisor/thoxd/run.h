@@ -18,8 +18,6 @@
 struct client;
 struct runner;
 
-#define RUN_NAME_BYTES 256
-
 struct run {
 	struct server *server;
 	struct client *client; /* NULL: it left */
@@ -27,9 +25,9 @@ struct run {
 	struct list list;
 	struct list waiting; /* in its zygote, without a runner */
 
-	char name[RUN_NAME_BYTES];
+	const char *name; /* in texts */
+	const char *runtime;
 	uint64_t version;
-	char runtime[NAME_MAX_BYTES + 1];
 	uint64_t memory_bytes; /* limits; 0: none */
 	uint64_t cpu_ms;
 	uint64_t wall_ms;
@@ -50,6 +48,7 @@ struct run {
 	ev_timer cpu;
 	ev_timer grace;
 	struct garbage garbage;
+	char texts[]; /* as long as they are: there may be thousands */
 };
 
 /*
