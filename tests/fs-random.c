@@ -293,9 +293,11 @@ static void do_list(void)
 	closedir(d);
 	for (int i = 0; i < NAMES; i++)
 		want += names[i].exists;
-	errno = 0;
-	if (seen != want)
-		fail("wrong listing", seen);
+	if (seen != want) {
+		fprintf(stderr, "step %lu: %d names listed instead of %d\n", step,
+			seen, want);
+		exit(1);
+	}
 }
 
 static void kill_one(const char *path)

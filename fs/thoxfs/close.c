@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "node.h"
+#include "notify.h"
 #include "ops.h"
 #include "writer.h"
 
@@ -66,6 +67,12 @@ static int flush_draft(struct thoxfs *fs, fuse_req_t req, struct draft *d)
 
 	if (d->removed)
 		return 0;
+	if (!d->written && d->truncated && d->created) {
+		/* The release makes the name. Nobody waits for that, so that
+		 * whoever closes and lists must not find a listing kept. */
+		notify_forget_listing(fs, store_draft_dir(d->store), req);
+		return 1;
+	}
 	if (!d->written)
 		return lost_answer(fs, d);
 	writer_of(ctx->pid, ctx->uid, &writer, &killed);

@@ -132,6 +132,20 @@ void notify_tell(struct thoxfs *fs, struct job *job)
 	session_through_teller = -1;
 }
 
+void notify_forget_listing(struct thoxfs *fs, enum store_dir dir,
+			   fuse_req_t req)
+{
+	struct listing *l = &fs->listings.dirs[dir];
+
+	session_through_teller = fs->notifier.teller_fd;
+	if (l->told)
+		(void)fuse_lowlevel_notify_inval_inode(fs->session,
+						       node_of_dir(dir), 0, 0);
+	l->told = false;
+	fuse_reply_err(req, 0);
+	session_through_teller = -1;
+}
+
 struct telling {
 	struct thoxfs *fs;
 	enum store_dir dir;

@@ -10,6 +10,7 @@
 
 #include "fs/name.h"
 
+struct fuse_req;
 struct thoxfs;
 struct job;
 
@@ -33,3 +34,7 @@ void notify_collect(struct thoxfs *fs, struct job *job);
 /* Has the kernel forget the job's names, and then answers it if that is still
  * to do. Does not wait for either. */
 void notify_tell(struct thoxfs *fs, struct job *job);
+
+/* The kernel keeps no listing of @dir when @req is answered, with success. */
+void notify_forget_listing(struct thoxfs *fs, enum store_dir dir,
+			   struct fuse_req *req);
