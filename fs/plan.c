@@ -143,12 +143,11 @@ static int plan_removed(struct store *s, struct step *step)
 {
 	struct record *rec = &step->rec;
 
-	if (!step->before.live_id) {
-		int r = store_lookup(s, rec->dir, rec->name, NULL);
-
-		/* What the layer below shows cannot be removed. */
-		return r == 0 ? -EPERM : -ENOENT;
-	}
+	/* What the layer below shows cannot be removed. Whether the store has
+	 * it tells `before` alone: a step of this batch may have removed it. */
+	if (!step->before.live_id)
+		return store_shows_builtin(s, rec->dir, rec->name) ? -EPERM
+								   : -ENOENT;
 	if (step->change->only_id &&
 	    step->change->only_id != step->before.live_id)
 		return -EAGAIN;

@@ -77,6 +77,10 @@ int draft_name_parse(const char *file, uint64_t *ret_draft_id, uint64_t *ret_id,
 		     enum store_dir *ret_dir,
 		     char ret_name[NAME_MAX_BYTES + 1]);
 
+/* read.c */
+/* Does the layer below have it? What lies over it does not matter. */
+bool store_shows_builtin(struct store *s, enum store_dir dir, const char *name);
+
 /* lock.c */
 int store_new_id(struct store *s, uint64_t *ret_id);
 int store_lock(struct store *s); /* commit is held */

@@ -85,6 +85,13 @@ static int builtin_read(struct store *s, enum store_dir dir, const char *name,
 	return 0;
 }
 
+bool store_shows_builtin(struct store *s, enum store_dir dir, const char *name)
+{
+	struct store_entry unused;
+
+	return builtin_read(s, dir, name, &unused, NULL) == 0;
+}
+
 struct newest {
 	uint64_t rejected_id;
 };

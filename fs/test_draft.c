@@ -217,6 +217,22 @@ static void test_a_batch(void)
 	store_free(s);
 }
 
+/* Verify that what one element removed is not there for the next. */
+static void test_a_batch_removes_once(void)
+{
+	struct store *s = fresh();
+	struct store_change c[2] = {
+		{ .dir = DIR_PROGRAMS, .name = "a", .event = STORE_REMOVED },
+		{ .dir = DIR_PROGRAMS, .name = "a", .event = STORE_REMOVED },
+	};
+
+	CHECK_EQ(put(s, "a", "1"), 0);
+	CHECK_EQ(store_commit(s, c, 2), 0);
+	CHECK_EQ(c[0].result, 0);
+	CHECK_EQ(c[1].result, -ENOENT);
+	store_free(s);
+}
+
 int main(void)
 {
 	RUN(test_a_draft_goes_on_in_a_copy);
@@ -225,6 +241,7 @@ int main(void)
 	RUN(test_limits);
 	RUN(test_plain_files);
 	RUN(test_a_batch);
+	RUN(test_a_batch_removes_once);
 	remove_root();
 	return tap_done();
 }
