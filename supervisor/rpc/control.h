@@ -104,7 +104,8 @@ enum control_kind {
 	 * expression, rows, columns.
 	 */
 	CONTROL_START = 32,
-	/* [33, signal, rows?, columns?]: "interrupt", "terminate", "resize" */
+	/* [33, signal, rows?, columns?]: "interrupt", "terminate", "resize",
+	 * "wake" (nothing but that the link is to be read) */
 	CONTROL_EVENT = 33,
 	/* [34, id, status, name | message] + text when OK: a library */
 	CONTROL_LIBRARY = 34,

@@ -192,8 +192,6 @@ int control_attach(int fd)
 			return -errno;
 		close(fd);
 	}
-	if (fcntl(CONTROL_FD, F_SETOWN, getpid()) < 0)
-		return -errno;
 	link_init(&control, CONTROL_FD);
 	return 0;
 }

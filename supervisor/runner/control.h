@@ -28,7 +28,7 @@ struct running {
 /* In the zygote: the handler of SIGIO. 0, or negative errno. */
 int control_install(void);
 
-/* In the child: put @fd at its place and make this process its owner. */
+/* In the child: put @fd at its place. thoxd points its signals here. */
 int control_attach(int fd);
 
 /* Tell that a start may come, and wait for it. 0, or negative errno. */

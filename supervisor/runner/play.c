@@ -214,7 +214,6 @@ int play_fork(struct play_zygote *z, struct play_runner *ret)
 	mp_write_int(&w, CONTROL_FORK);
 	mp_write_int(&w, 1);
 	send_message(&z->link, &w, &fds[1], 1);
-	close(fds[1]);
 	*ret = (struct play_runner){ .output = -1, .error = -1, .input = -1 };
 	link_init(&ret->link, fds[0]);
 	if (link_receive(&z->link, true, &raw) <= 0)
@@ -225,6 +224,8 @@ int play_fork(struct play_zygote *z, struct play_runner *ret)
 		return -1;
 	mp_read_int(&r);
 	ret->pid = (pid_t)mp_read_int(&r);
+	fcntl(fds[1], F_SETOWN, ret->pid); /* as thoxd does */
+	close(fds[1]);
 	link_message_deinit(&raw);
 	return 0;
 }

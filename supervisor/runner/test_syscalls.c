@@ -216,6 +216,19 @@ static void test_zygote_clones_runners_only(void)
 		 TRY_KILLED);
 }
 
+/* Verify that a zygote cannot have strangers signalled. */
+static void test_zygote_owns_no_signal(void)
+{
+	static const uint64_t owner[6] = { 3, 8 /* F_SETOWN */, 1 };
+	static const uint64_t which[6] = { 3, 10 /* F_SETSIG */, 9 };
+	int64_t number;
+
+	CHECK_EQ(try_syscall(&zygote_filter, SYS_fcntl, owner, &number),
+		 TRY_TRAPPED);
+	CHECK_EQ(try_syscall(&zygote_filter, SYS_fcntl, which, &number),
+		 TRY_TRAPPED);
+}
+
 int main(void)
 {
 	if (syscall_filter_build(WHO_RUNNER, &runner_filter) < 0 ||
@@ -227,6 +240,7 @@ int main(void)
 	RUN(test_everything_else_is_refused);
 	RUN(test_attacks);
 	RUN(test_zygote_clones_runners_only);
+	RUN(test_zygote_owns_no_signal);
 	syscall_filter_deinit(&runner_filter);
 	syscall_filter_deinit(&zygote_filter);
 	return tap_done();

@@ -8,6 +8,7 @@
 #include "thoxd/runner.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -48,6 +49,7 @@ static void release(struct runner *r)
 	list_remove(&r->list);
 	ev_timer_stop(z->server->loop, &r->lost);
 	peer_close(&r->peer);
+	r->their_end = fd_close(r->their_end);
 	process_remove(&z->server->processes, &r->process);
 	z->n_runners--;
 	server_release(z->server, &r->garbage, runner_free);
@@ -148,6 +150,7 @@ int runner_fork(struct zygote *z, struct runner **ret_runner)
 	r->zygote = z;
 	r->token = ++s->last_token;
 	r->process.pidfd = -1;
+	r->their_end = -1;
 	mp_writer_init(&w, buf, sizeof(buf));
 	mp_write_array(&w, 2);
 	mp_write_uint(&w, CONTROL_FORK);
@@ -158,6 +161,7 @@ int runner_fork(struct zygote *z, struct runner **ret_runner)
 		free(r);
 		return e;
 	}
+	r->their_end = steal_fd(&theirs);
 	peer_open(&r->peer, s->loop, pair[0], on_message, on_gone);
 	r->peer.link.limit_bytes = CONTROL_RUNNER_BYTES;
 	r->peer.link.queue_limit_bytes = 2 * CONTROL_MESSAGE_BYTES;
@@ -202,6 +206,27 @@ static bool birth_is_true(struct runner *r, pid_t pid, int pidfd)
 	       poll(&ended, 1, 0) == 1;
 }
 
+/*
+ * What comes for it makes SIGIO from now on. Said here, on our copy of its end,
+ * because whoever may say so himself may have strangers signalled. What was
+ * sent before, it is told to look for.
+ */
+static void point_signals(struct runner *r, pid_t pid)
+{
+	uint8_t buf[16];
+	struct mp_writer w;
+
+	(void)fcntl(r->their_end, F_SETOWN, pid);
+	r->their_end = fd_close(r->their_end);
+	if (!r->run)
+		return;
+	mp_writer_init(&w, buf, sizeof(buf));
+	mp_write_array(&w, 2);
+	mp_write_uint(&w, CONTROL_EVENT);
+	mp_write_str(&w, "wake");
+	(void)peer_send(&r->peer, &w, NULL, 0);
+}
+
 int runner_forked(struct runner *r, pid_t pid, int pidfd)
 {
 	struct server *s = r->zygote->server;
@@ -210,6 +235,7 @@ int runner_forked(struct runner *r, pid_t pid, int pidfd)
 		fd_close(pidfd);
 		return -EPROTO;
 	}
+	point_signals(r, pid);
 	list_remove(&r->list);
 	r->zygote->n_forking--;
 	if (r->run || r->abandoned) {

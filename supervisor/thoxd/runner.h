@@ -23,6 +23,7 @@ struct runner {
 	uint64_t token;
 	struct process process; /* no pid until it was forked */
 	struct peer peer;
+	int their_end;	       /* of its link, until it was forked */
 	bool ready;	       /* confined and rehearsed */
 	bool pooled;	       /* in its zygote's pool */
 	bool abandoned;	       /* to be killed at its birth */
