@@ -294,8 +294,8 @@ static void do_list(void)
 	for (int i = 0; i < NAMES; i++)
 		want += names[i].exists;
 	if (seen != want) {
-		fprintf(stderr, "step %lu: %d names listed instead of %d\n", step,
-			seen, want);
+		fprintf(stderr, "step %lu: %d names listed instead of %d\n",
+			step, seen, want);
 		exit(1);
 	}
 }

@@ -18,11 +18,11 @@
 
 #include "rpc/mp.h"
 
-#define WIRE_VERSION	      1
-#define WIRE_NAME_BYTES	      128U /* of a call's name */
-#define WIRE_EXT_CONTEXT      1
-#define WIRE_ROUTES_MAX	      16U  /* instances that an answer names */
-#define WIRE_CONTEXTS_MAX     256U /* in one message */
+#define WIRE_VERSION	  1
+#define WIRE_NAME_BYTES	  128U /* of a call's name */
+#define WIRE_EXT_CONTEXT  1
+#define WIRE_ROUTES_MAX	  16U  /* instances that an answer names */
+#define WIRE_CONTEXTS_MAX 256U /* in one message */
 
 enum wire_kind {
 	/* [0, version, {…}]: limits; first on each link, from both sides.
