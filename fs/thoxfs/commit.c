@@ -304,8 +304,12 @@ static void complete(struct thoxfs *fs, struct job *job)
 	job_free(job);
 }
 
-static void complete_first(struct thoxfs *fs, size_t n)
+/* Are there more? Asked under the lock: from then on the loop may take the
+ * place for a job of its own. */
+static bool complete_first(struct thoxfs *fs, size_t n)
 {
+	bool more;
+
 	pthread_mutex_lock(&fs->lock);
 	while (n--) {
 		struct job *job = fs->committer.running;
@@ -314,23 +318,26 @@ static void complete_first(struct thoxfs *fs, size_t n)
 		job->next = NULL;
 		complete(fs, job);
 	}
+	more = fs->committer.running;
 	pthread_mutex_unlock(&fs->lock);
+	return more;
 }
 
 /* All of `running`, in order; without the lock. */
 static void run(struct thoxfs *fs)
 {
 	struct store_change changes[BATCH];
+	bool more = true;
 
 	verify(fs, fs->committer.running);
-	while (fs->committer.running) {
+	while (more) {
 		size_t n = gather(fs, fs->committer.running, changes);
 
 		if (n)
 			commit_batch(fs, fs->committer.running, changes, n);
 		else
 			commit_single(fs, fs->committer.running);
-		complete_first(fs, n ? n : 1);
+		more = complete_first(fs, n ? n : 1);
 	}
 }
 
