@@ -27,8 +27,6 @@
 #include "rpc/mp.h"
 #include "rpc/status.h"
 
-#define PLAY_UID 1879050000U
-
 static _Noreturn void fatal(const char *what)
 {
 	perror(what);
@@ -201,11 +199,9 @@ void play_close(struct play_zygote *z)
 /* --- runners ----------------------------------------------------------------
  */
 
-int play_fork(struct play_zygote *z, struct play_runner *ret)
+void play_ask(struct play_zygote *z, struct play_runner *ret)
 {
-	struct link_message raw;
 	struct mp_writer w;
-	struct mp_reader r;
 	int fds[2];
 
 	pair(fds);
@@ -216,18 +212,32 @@ int play_fork(struct play_zygote *z, struct play_runner *ret)
 	send_message(&z->link, &w, &fds[1], 1);
 	*ret = (struct play_runner){ .output = -1, .error = -1, .input = -1 };
 	link_init(&ret->link, fds[0]);
+	ret->their_end = fds[1];
+}
+
+int play_forked(struct play_zygote *z, struct play_runner *r)
+{
+	struct link_message raw;
+	struct mp_reader reader;
+	int64_t kind;
+
 	if (link_receive(&z->link, true, &raw) <= 0)
 		return -1;
-	mp_reader_init(&r, raw.data, raw.size);
-	mp_read_array(&r);
-	if (mp_read_int(&r) != CONTROL_FORKED)
-		return -1;
-	mp_read_int(&r);
-	ret->pid = (pid_t)mp_read_int(&r);
-	fcntl(fds[1], F_SETOWN, ret->pid); /* as thoxd does */
-	close(fds[1]);
+	mp_reader_init(&reader, raw.data, raw.size);
+	mp_read_array(&reader);
+	kind = mp_read_int(&reader);
+	mp_read_int(&reader);
+	r->pid = (pid_t)mp_read_int(&reader);
+	fcntl(r->their_end, F_SETOWN, r->pid); /* as thoxd does */
+	r->their_end = fd_close(r->their_end);
 	link_message_deinit(&raw);
-	return 0;
+	return kind == CONTROL_FORKED ? 0 : -1;
+}
+
+int play_fork(struct play_zygote *z, struct play_runner *ret)
+{
+	play_ask(z, ret);
+	return play_forked(z, ret);
 }
 
 static void write_start(struct mp_writer *w, const struct play_start *s)

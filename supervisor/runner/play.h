@@ -12,6 +12,8 @@
 
 #include "rpc/link.h"
 
+#define PLAY_UID 1879050000 /* of a zygote, as root */
+
 struct play_zygote {
 	struct link link;
 	pid_t pid;
@@ -32,6 +34,7 @@ struct play_runner {
 	struct link link;
 	pid_t pid;
 	int output, error, input; /* ours; -1 when closed */
+	int their_end;		  /* of the link, until it is born */
 };
 
 struct play_start {
@@ -47,6 +50,9 @@ struct play_start {
 };
 
 int play_fork(struct play_zygote *z, struct play_runner *ret);
+/* The same in two halves: asked for, and born. */
+void play_ask(struct play_zygote *z, struct play_runner *ret);
+int play_forked(struct play_zygote *z, struct play_runner *r);
 int play_start(struct play_runner *r, const struct play_start *s);
 
 void play_event(struct play_runner *r, const char *event, unsigned rows,

@@ -2,6 +2,7 @@
  * The zygote and its runners, as thoxd sees them.
  */
 
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "base/exit.h"
 #include "base/fd.h"
 #include "base/tap.h"
+#include "rpc/link.h"
 #include "runner/play.h"
 
 static struct play_zygote zygote;
@@ -709,6 +711,46 @@ static void test_closing_at_the_end(void)
 	CHECK_EQ(exit_code(), 3);
 }
 
+/* More descriptors on their way than a zygote may have. */
+static int park(int fd)
+{
+	int copies[] = { 0, 0, 0, 0, 0, 0 };
+	struct link l;
+
+	link_init(&l, fd);
+	for (int i = 0; i < 20; i++)
+		if (link_send(&l, "x", 1, copies, 6) < 0)
+			return 1;
+	return 0;
+}
+
+/* Verify that a zygote waits where its user has too much in flight. */
+static void test_descriptors_in_flight(void)
+{
+	struct pollfd answer = { .fd = zygote.link.fd, .events = POLLIN };
+	int fds[2], status;
+	pid_t pid;
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+	pid = fork();
+	if (pid == 0) {
+		_exit(geteuid() == 0 && setuid(PLAY_UID) < 0 ? 1
+							     : park(fds[0]));
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+	play_ask(&zygote, &runner);
+	/* As long as nobody takes them there is no answer, and no end. */
+	CHECK_EQ(poll(&answer, 1, 100), 0);
+	close(fds[0]);
+	close(fds[1]);
+	CHECK_EQ(play_forked(&zygote, &runner), 0);
+	memset(&result, 0, sizeof(result));
+	play_start(&runner, &(struct play_start){ .text = "print(1)" });
+	finish(NULL);
+	CHECK_STR(result.output, "1\n");
+}
+
 /* Verify that coroutines behave as Lua's. */
 static void test_coroutines(void)
 {
@@ -845,6 +887,7 @@ int main(void)
 	RUN(test_time);
 	RUN(test_environment);
 	RUN(test_closing_at_the_end);
+	RUN(test_descriptors_in_flight);
 	RUN(test_coroutines);
 	RUN(test_runtime);
 	RUN(test_runtime_refused);

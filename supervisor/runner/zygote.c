@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <lua.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -190,17 +191,31 @@ static int set_up(struct zygote *z)
 /* --- the loop ---------------------------------------------------------------
  */
 
+#define FLIGHT_TRIES 5000 /* a millisecond each */
+
+/*
+ * The kernel counts descriptors in flight for the whole user, and an ordinary
+ * user may have many on the way to thoxd: it takes them out in a moment.
+ */
 static int send_forked(struct zygote *z, int64_t token, pid_t pid, int pidfd)
 {
+	const struct timespec pause = { .tv_nsec = 1000 * 1000 };
 	uint8_t buf[64];
 	struct mp_writer w;
+	int r;
 
 	mp_writer_init(&w, buf, sizeof(buf));
 	mp_write_array(&w, 3);
 	mp_write_int(&w, CONTROL_FORKED);
 	mp_write_int(&w, token);
 	mp_write_int(&w, pid);
-	return send_message(z, &w, &pidfd, 1);
+	for (int i = 0; i < FLIGHT_TRIES; i++) {
+		r = send_message(z, &w, &pidfd, 1);
+		if (r != -ETOOMANYREFS)
+			break;
+		ppoll(NULL, 0, &pause, NULL);
+	}
+	return r;
 }
 
 static int send_fork_failed(struct zygote *z, int64_t token, int error)
