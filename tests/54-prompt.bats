@@ -87,7 +87,7 @@ at_prompt() {
 
 @test "a terminal that can do nothing has a prompt, too" {
 	TERM=dumb at_prompt 'send:6 * 7\r' expect:42 'expect:> ' \
-		'send:nothing\x03' 'expect:^C' 'expect:> ' \
+		'send:nothing' 'press:\x03:^C' 'press:\x03:> ' \
 		'send:for i = 1, 2 do print(i + 40) end\r' expect:42 'expect:> ' \
 		'send:\x04'
 	assert_status 0
