@@ -19,6 +19,9 @@ void lua_io_open(lua_State *L);
 void lua_os_open(lua_State *L);
 void lua_package_open(lua_State *L);
 
+/* Pushes the table that a runtime's text gets as its argument: lua_fenv.c. */
+void lua_primitives_push(lua_State *L);
+
 /* A table of names ended by NULL, and which library they are of. */
 struct environment_library {
 	const char *name;

@@ -60,6 +60,9 @@ void heap_end_runtime(void)
 	uintptr_t end;
 
 	heap_fill_holes();
+	/* A few pages are cheaper than a huge one that a write takes apart. */
+	if ((uintptr_t)sbrk(0) - runtime_begin < LIMIT_SMALL_RUNTIME_BYTES)
+		return;
 	go_to_boundary();
 	end = (uintptr_t)sbrk(0);
 	/* A kernel that cannot makes starts slower, and nothing else. */

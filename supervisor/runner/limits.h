@@ -35,6 +35,9 @@
 /* The heap's size at which a program meets its first collection. */
 #define LIMIT_FIRST_COLLECTION_KIB 512
 
+/* A runtime up to here gets no huge pages. */
+#define LIMIT_SMALL_RUNTIME_BYTES (1U << 20)
+
 /* Strings that a program may make under a runtime before Lua's table of them
  * grows, which writes into each string of the runtime. */
 #define LIMIT_ROOM_STRINGS 2048

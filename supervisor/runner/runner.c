@@ -110,7 +110,8 @@ static int l_load_runtime(lua_State *L)
 	heap_begin_runtime();
 	if (text_load(L, load->fd, load->runtime) != LUA_OK)
 		return lua_error(L);
-	lua_call(L, 0, 1); /* function | nil */
+	lua_primitives_push(L);
+	lua_call(L, 1, 1); /* function | nil */
 	if (lua_isfunction(L, -1))
 		runner.prepare = luaL_ref(L, LUA_REGISTRYINDEX);
 	else if (!lua_isnil(L, -1))

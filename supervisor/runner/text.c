@@ -4,6 +4,7 @@
 
 #include "runner/text.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <lauxlib.h>
 #include <stdbool.h>
@@ -115,8 +116,9 @@ void text_look_for_finalizers(const char *text, size_t size)
 		return;
 	if (last == 'g' && *text == 'c')
 		runner.has_finalizers = true;
+	/* `gcinfo` is another word; what a piece's end hides is taken for it. */
 	while ((p = memchr(p, 'g', (size_t)(end - p))) && ++p < end)
-		if (*p == 'c')
+		if (*p == 'c' && (end - p < 2 || !isalpha((uint8_t)p[1])))
 			runner.has_finalizers = true;
 	last = end[-1];
 }

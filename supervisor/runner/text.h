@@ -32,7 +32,7 @@ void text_push(lua_State *L, int fd, const char *name);
 /*
  * Notes in runner.has_finalizers that a text may define one: the end of a
  * program then closes the Lua state, which would take longer than all else.
- * Every text is looked at, and any `gc` in it counts, so that a name put
- * together does; one spelled by escapes does not.
+ * Every text is looked at, and any `gc` that no letter follows counts, so that
+ * a name put together does; one spelled by escapes does not.
  */
 void text_look_for_finalizers(const char *text, size_t size);
