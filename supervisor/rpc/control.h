@@ -49,6 +49,17 @@ enum control_kind {
 	 *   expression    true: the values that the text returns are printed; a
 	 *                 text that is no chunk but an expression returns its
 	 *   rows, columns of the terminal, when stdout is one
+	 *   allow, deny   maps of kind ("call", "bind", "run", "store") to an
+	 *                 array of patterns: narrows the instance's [exec]
+	 *                 policy for this run
+	 *   background    true: `thox-exec -d`: the run outlives this
+	 *                 connection as a transient service; CONTROL_STARTED
+	 *                 comes when the program serves (its main function has
+	 *                 returned, or it has bound a name) and is then the
+	 *                 last message. A program that ends before that is told
+	 *                 by CONTROL_RESULT.
+	 *   service       with `background`: the name that it gets, `NAME` or
+	 *                 `NAME:INSTANCE`; default: the program's
 	 */
 	CONTROL_RUN = 16,
 	/* [17, signal, rows?, columns?]: to this connection's run; signal is
@@ -69,7 +80,7 @@ enum control_kind {
 
 	/* --- thoxd to client --- */
 
-	/* [24, pid, name, version, runtime]: the run has begun */
+	/* [24, pid, name, version, runtime, service?]: the run has begun */
 	CONTROL_STARTED = 24,
 	/*
 	 * [25, {…}]: the run has ended; the last message. Keys:
@@ -101,7 +112,8 @@ enum control_kind {
 	/*
 	 * [32, {…}] + stdin, stdout, stderr, text: run it. Keys: name, version,
 	 * args, env, memory_bytes, cpu_ms, demand_stdin, interactive,
-	 * expression, rows, columns.
+	 * expression, rows, columns, label (this machine's), service (absent:
+	 * none), tasks (how many it may have), descriptors (likewise).
 	 */
 	CONTROL_START = 32,
 	/* [33, signal, rows?, columns?]: "interrupt", "terminate", "resize",
@@ -160,7 +172,10 @@ enum control_kind {
 	/*
 	 * A process numbers the contexts that it owns itself, from 1 on. thoxd
 	 * numbers links, machine-wide and never again: a link is one holder's
-	 * way to one owner's context, and both ends know its number.
+	 * way to one owner's context, and both ends know its number. A link
+	 * whose other end is thoxd itself carries no socket for what is shared
+	 * over it: thoxd keeps the right, and makes the link when it hands the
+	 * context on (process.run, a push to the bus).
 	 *
 	 * [80]: a link for context 0, wanted at the first use: answered by
 	 * CONTROL_HOLD with the zero key.
@@ -180,6 +195,17 @@ enum control_kind {
 	CONTROL_LINK_CLOSED = 84,
 	/* [85, context]: all of this context's links are closed */
 	CONTROL_CONTEXT_CLOSED = 85,
+	/* [86, id]: a pipe; answered by CONTROL_PIPE */
+	CONTROL_WANT_PIPE = 86,
+	/* [87, pipe, end]: this end ("reader" or "writer") is closed here, and
+	 * will be handed to nobody */
+	CONTROL_PIPE_CLOSED = 87,
+	/*
+	 * [44, what, text?]: for the supervisor. what is "ready" (os.ready),
+	 * "alive" (os.alive), "serving" (the main function has returned, the
+	 * process goes on), "left" (after CONTROL_MOVE: nobody calls any more)
+	 */
+	CONTROL_NOTIFY = 44,
 
 	/* --- contexts: thoxd to a process --- */
 
@@ -188,13 +214,20 @@ enum control_kind {
 	 *   context          which; absent: they call a name that is bound
 	 *   name             the bound name, when there is no context
 	 *   pid, program, service     who; the latter two may be absent
-	 *   allow, deny      arrays of patterns: the grant. Names that no allow
-	 *                    pattern admits, or that a deny pattern meets, are
-	 *                    answered DENIED; without `allow` all are admitted
+	 *   grants           array of [allow, deny], each an array of patterns:
+	 *                    a name is admitted when every pair admits it: an
+	 *                    allow pattern does and no deny pattern does. Other
+	 *                    names are answered DENIED. Absent: all are
+	 *                    admitted.
 	 */
 	CONTROL_OPENED = 88,
-	/* [89, link, {…}] + fd: you hold a context. Keys: zero (true: it is
-	 * context 0), pid (its owner, when thoxd is not) */
+	/*
+	 * [89, link, {…}] + fd: you hold a context. Keys:
+	 *   zero             true: it is context 0
+	 *   resolves         true: its other end is thoxd: ask WIRE_RESOLVE
+	 *                    before the first call of a name
+	 *   pid              its owner, when thoxd is not
+	 */
 	CONTROL_HOLD = 89,
 	/* [90, id, status, link | message]: link is what the message to the
 	 * receiver carries; the receiver was sent its end before */
@@ -204,9 +237,29 @@ enum control_kind {
 	/* [92, prefix]: what was resolved for names at or below it, or above
 	 * it, may be wrong now: resolve again; pending calls go on */
 	CONTROL_FORGET = 92,
-	/* [93, pid, code?, signal?]: a child has ended */
+	/* [93, pid, code?, signal?]: a child has ended; the other is nil */
 	CONTROL_CHILD_ENDED = 93,
+	/* [94, id, status, number | message] + reader, writer when OK */
+	CONTROL_PIPE = 94,
+	/* [95, on, name?] + socket when on: write a record for each message
+	 * that comes or goes (of this name and below it), until off or the
+	 * socket's end; see TRACE_… below */
+	CONTROL_TRACE = 95,
+	/* [96, name]: another instance has taken the name over: send `moved`
+	 * on each link of it; when all have answered and no call is pending,
+	 * say CONTROL_NOTIFY "left" */
+	CONTROL_MOVE = 96,
 };
+
+/*
+ * What is written to a trace's socket, a record each: [time, what, …], time of
+ * CLOCK_REALTIME in microseconds. Dropped, not waited for, when it is full.
+ *   "call"    link, cid, out (bool), pid of the other end or nil, name, bytes
+ *   "answer"  link, cid, out, status, microseconds since the call, bytes
+ *   "push"    link, out, pid or nil, name, bytes
+ *   "cancel"  link, cid, out
+ *   "lost"    how many records were dropped before this one
+ */
 
 /*
  * A pattern of names: dotted like a name, where `*` stands for one part and
@@ -230,6 +283,10 @@ enum control_kind {
  *              means every process of that program; NOT_FOUND: none
  *   mount      {dir?} -> {dir}      dir is absolute
  *   unmount    {dir?} -> {dir}
+ *   label      {} -> {label}
+ *   bus        {} -> [{name, pid, program, service, fallback, calls?}, …]
+ *   tree       {} -> [{pid, parent (0: nobody), program, service, …}, …]
+ *   trace      {pid | name} -> {} + socket: the records above come there
  *   shutdown   {} -> nil, sent at once; the link's end means that all is gone
  */
 

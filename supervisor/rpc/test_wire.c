@@ -72,10 +72,20 @@ static void test_other_kinds(void)
 	CHECK(m.kind == WIRE_CANCEL && m.cid == 8);
 
 	fresh();
-	wire_begin_push(&w, "news", 4);
+	wire_begin_push(&w, "news", 4, false);
 	mp_write_array(&w, 0);
 	CHECK_EQ(parse(), 0);
 	CHECK(m.kind == WIRE_PUSH && mp_bytes_equal(m.name, "news"));
+	CHECK_EQ(m.info.size, 0);
+
+	fresh();
+	wire_begin_push(&w, "news", 4, true);
+	mp_write_array(&w, 0);
+	mp_write_map(&w, 1);
+	mp_write_str(&w, "lost");
+	mp_write_uint(&w, 3);
+	CHECK_EQ(parse(), 0);
+	CHECK_EQ(m.info.size, 7);
 
 	fresh();
 	wire_write_listen(&w, "news", 4, true);

@@ -71,6 +71,13 @@ static struct mp_bytes read_args(struct mp_reader *r)
 	return mp_read_raw(r);
 }
 
+static struct mp_bytes read_info(struct mp_reader *r)
+{
+	if (mp_peek(r) != MP_MAP)
+		r->bad = true;
+	return mp_read_raw(r);
+}
+
 static void read_limits(struct mp_reader *r, struct wire_message *m)
 {
 	uint32_t n = mp_read_map(r);
@@ -93,7 +100,8 @@ static void read_fields(struct mp_reader *r, uint32_t n, struct wire_message *m)
 		[WIRE_CANCEL] = 1, [WIRE_PUSH] = 2,    [WIRE_LISTEN] = 2,
 		[WIRE_MOVED] = 0,  [WIRE_RESOLVE] = 2,
 	};
-	uint32_t most = least[m->kind] + (m->kind == WIRE_CALL);
+	uint32_t most =
+		least[m->kind] + (m->kind == WIRE_CALL || m->kind == WIRE_PUSH);
 
 	if (n < least[m->kind] || n > most) {
 		r->bad = true;
@@ -125,6 +133,8 @@ static void read_fields(struct mp_reader *r, uint32_t n, struct wire_message *m)
 	case WIRE_PUSH:
 		m->name = read_name(r);
 		m->args = read_args(r);
+		if (n > 2)
+			m->info = read_info(r);
 		break;
 	case WIRE_LISTEN:
 		m->name = read_name(r);
@@ -208,9 +218,10 @@ void wire_begin_answer(struct mp_writer *w, uint32_t cid, int status)
 	mp_write_int(w, status);
 }
 
-void wire_begin_push(struct mp_writer *w, const char *name, size_t name_size)
+void wire_begin_push(struct mp_writer *w, const char *name, size_t name_size,
+		     bool with_info)
 {
-	begin(w, 3, WIRE_PUSH);
+	begin(w, with_info ? 4 : 3, WIRE_PUSH);
 	mp_write_strn(w, name, name_size);
 }
 

@@ -37,7 +37,9 @@ enum wire_kind {
 	WIRE_ANSWER = 2,
 	/* [3, cid]: nobody waits for the answer any more */
 	WIRE_CANCEL = 3,
-	/* [4, name, args] */
+	/* [4, name, args, {…}?]: the map is believed from thoxd only, which
+	 * passes pushes to a bus name on to all who listen: pid, program,
+	 * service (who pushed), lost (how many before this one did not fit) */
 	WIRE_PUSH = 4,
 	/* [5, name, on]: pushes of this name, and below it, are wanted or not */
 	WIRE_LISTEN = 5,
@@ -48,9 +50,9 @@ enum wire_kind {
 	 * WIRE_ANSWER with args [prefix, context…]: calls of prefix and below
 	 * go to these contexts (one for each instance, 16 at most), or, when
 	 * none is named, over this link as they are; prefix "" means every
-	 * name. Only context 0 is asked. A process that owns a context
-	 * answers [""] without its program's help, so whoever interposes stays
-	 * in the way.
+	 * name. Only a link that CONTROL_HOLD says `resolves` is asked. A
+	 * process that is asked all the same answers [""] without its program's
+	 * help, so whoever interposes stays in the way.
 	 */
 	WIRE_RESOLVE = 7,
 };
@@ -60,6 +62,7 @@ struct wire_message {
 	uint32_t cid;
 	struct mp_bytes name; /* checked by wire_check_name() */
 	struct mp_bytes args; /* a whole array */
+	struct mp_bytes info; /* push: a whole map, size 0: none */
 	int64_t status;	      /* STATUS_… */
 	uint64_t deadline_ms; /* 0: none */
 	uint64_t message_bytes;
@@ -84,7 +87,9 @@ void wire_begin_call(struct mp_writer *w, uint32_t cid, const char *name,
 		     size_t name_size, uint64_t deadline_ms);
 void wire_end_call(struct mp_writer *w, uint64_t deadline_ms);
 void wire_begin_answer(struct mp_writer *w, uint32_t cid, int status);
-void wire_begin_push(struct mp_writer *w, const char *name, size_t name_size);
+/* @with_info: a map follows the args. */
+void wire_begin_push(struct mp_writer *w, const char *name, size_t name_size,
+		     bool with_info);
 
 /* Whole messages. */
 void wire_write_hello(struct mp_writer *w, uint64_t message_bytes);
