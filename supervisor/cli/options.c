@@ -11,8 +11,8 @@
 #include <getopt.h>
 #include <string.h>
 
+#include "base/units.h"
 #include "cli/say.h"
-#include "cli/units.h"
 
 enum {
 	OPT_MEMORY = 256,

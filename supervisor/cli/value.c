@@ -14,9 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/units.h"
 #include "base/utf8.h"
 #include "base/util.h"
-#include "cli/units.h"
 
 static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
 

@@ -15,9 +15,9 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/suggest.h"
 #include "rpc/status.h"
 #include "thoxd/server.h"
-#include "thoxd/suggest.h"
 
 #define NATIVE "native"
 

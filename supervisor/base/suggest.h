@@ -4,11 +4,11 @@
  * The name that somebody may have meant: the nearest by edit distance.
  */
 
-#include "fs/name.h"
+#define SUGGEST_BYTES 128 /* a longer word is near to none */
 
 struct suggest {
-	const char *wanted;
-	char name[NAME_MAX_BYTES + 1]; /* the best one; "" when none is near */
+	const char *wanted;	      /* stays the caller's */
+	char name[SUGGEST_BYTES + 1]; /* the best one; "" when none is near */
 	unsigned distance;
 };
 

@@ -1,6 +1,6 @@
 /* Units: what people write as a size or a time, and what they read. */
 
-#include "cli/units.h"
+#include "base/units.h"
 
 #include <string.h>
 

@@ -1,11 +1,11 @@
 /*
- * Step 1, in the clients: sizes and times as people write and read them.
+ * Step 0, in every process: sizes and times as people write and read them.
  *
  * A number is read in millionths, in integers, so that `0.1s` is 100 ms and
  * the static client needs no floating point.
  */
 
-#include "cli/units.h"
+#include "base/units.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Which name is near. */
 
-#include "thoxd/suggest.h"
+#include "base/suggest.h"
 
 #include "base/tap.h"
 
@@ -42,15 +42,15 @@ static void test_the_nearest_is_offered(void)
 /* Verify that the longest names are measured, and longer ones refused. */
 static void test_long_names(void)
 {
-	char a[NAME_MAX_BYTES + 2], b[NAME_MAX_BYTES + 2];
+	char a[SUGGEST_BYTES + 2], b[SUGGEST_BYTES + 2];
 
 	memset(a, 'a', sizeof(a));
 	memset(b, 'a', sizeof(b));
-	a[NAME_MAX_BYTES] = b[NAME_MAX_BYTES] = '\0';
+	a[SUGGEST_BYTES] = b[SUGGEST_BYTES] = '\0';
 	b[5] = 'b';
 	CHECK_EQ(suggest_distance(a, b, 3), 1);
-	a[NAME_MAX_BYTES] = 'a';
-	a[NAME_MAX_BYTES + 1] = '\0';
+	a[SUGGEST_BYTES] = 'a';
+	a[SUGGEST_BYTES + 1] = '\0';
 	CHECK_EQ(suggest_distance(a, b, 3), 4);
 }
 

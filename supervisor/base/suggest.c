@@ -1,8 +1,8 @@
 /*
- * Step 4, when there is no such program: which one is near.
+ * Step 0, in every process: a word that is none, and the one that was meant.
  */
 
-#include "thoxd/suggest.h"
+#include "base/suggest.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -39,10 +39,10 @@ static unsigned min(unsigned a, unsigned b)
 unsigned suggest_distance(const char *a, const char *b, unsigned limit)
 {
 	/* rows of the table: before the last, last, this */
-	unsigned rows[3][NAME_MAX_BYTES + 2];
+	unsigned rows[3][SUGGEST_BYTES + 2];
 	size_t n_a = strlen(a), n_b = strlen(b);
 
-	if (n_a > NAME_MAX_BYTES || n_b > NAME_MAX_BYTES ||
+	if (n_a > SUGGEST_BYTES || n_b > SUGGEST_BYTES ||
 	    (n_a > n_b ? n_a - n_b : n_b - n_a) > limit)
 		return limit + 1;
 	for (size_t j = 0; j <= n_b; j++)
