@@ -17,7 +17,6 @@
 #include "rpc/status.h"
 #include "thoxd/message.h"
 #include "thoxd/request.h"
-#include "thoxd/run.h"
 
 #define DONE_S	5.0 /* for a client to go after its last message */
 #define SWEEP_S 1.0
@@ -31,8 +30,7 @@ static void release(struct client *c)
 {
 	struct server *s = c->server;
 
-	if (c->run)
-		run_client_gone(steal(&c->run));
+	starter_leave_and_kill(&c->starter, CAUSE_KILLED);
 	request_client_gone(c);
 	peer_close(&c->peer);
 	list_remove(&c->list);
@@ -73,21 +71,6 @@ static void send_hello(struct client *c)
 	client_send(c, &w);
 }
 
-void client_send_started(struct client *c, const struct run *run, pid_t pid)
-{
-	uint8_t buf[512];
-	struct mp_writer w;
-
-	mp_writer_init(&w, buf, sizeof(buf));
-	mp_write_array(&w, 5);
-	mp_write_uint(&w, CONTROL_STARTED);
-	mp_write_int(&w, pid);
-	mp_write_str(&w, run->name);
-	mp_write_uint(&w, run->version);
-	mp_write_str(&w, run->runtime);
-	client_send(c, &w);
-}
-
 static void write_refused(struct mp_writer *w, int status, const char *message,
 			  const char *hint)
 {
@@ -108,18 +91,6 @@ void client_send_refused(struct client *c, int status, const char *message,
 
 	mp_writer_init_heap(&w);
 	write_refused(&w, status, message, hint);
-	client_send(c, &w);
-	mp_writer_deinit(&w);
-}
-
-void client_send_notice(struct client *c, const char *text)
-{
-	struct mp_writer w;
-
-	mp_writer_init_heap(&w);
-	mp_write_array(&w, 2);
-	mp_write_uint(&w, CONTROL_NOTICE);
-	mp_write_str(&w, text);
 	client_send(c, &w);
 	mp_writer_deinit(&w);
 }
@@ -157,17 +128,23 @@ static int on_hello(struct client *c, const struct client_message *m)
 static int on_run(struct client *c, const struct client_message *m,
 		  struct link_message *raw)
 {
-	if (c->run)
+	if (c->starter.run)
 		return -EPROTO; /* one run for a connection */
-	run_new(c, &m->run, raw);
+	client_run(c, &m->run, raw);
 	return 0;
 }
 
 static int on_signal(struct client *c, const struct client_message *m)
 {
-	if (c->run)
-		(void)run_signal(c->run, m->signal, m->rows, m->columns);
-	return 0; /* it may have ended meanwhile */
+	if (c->starter.run) /* it may have ended meanwhile */
+		(void)run_signal(c->starter.run, m->signal, m->rows,
+				 m->columns);
+	return 0;
+}
+
+static int on_eval(struct client *c, const struct client_message *m)
+{
+	return c->starter.run ? run_eval(c->starter.run, m->text) : -EPROTO;
 }
 
 static int on_message(struct peer *p, struct link_message *raw)
@@ -191,7 +168,7 @@ static int on_message(struct peer *p, struct link_message *raw)
 	case CONTROL_SIGNAL:
 		return on_signal(c, &m);
 	case CONTROL_EVAL:
-		return c->run ? run_eval(c->run, m.text) : -EPROTO;
+		return on_eval(c, &m);
 	case CONTROL_REQUEST:
 		request_handle(c, m.id, m.verb, m.arguments);
 		return 0;

@@ -13,9 +13,8 @@
 
 #include "base/list.h"
 #include "thoxd/peer.h"
+#include "thoxd/run.h"
 #include "thoxd/server.h"
-
-struct run;
 
 #define CLIENT_NEW_MAX	    256U
 #define CLIENT_HELLO_S	    5.0
@@ -27,9 +26,9 @@ struct client {
 	struct peer peer;
 	uid_t uid;
 	pid_t pid;
-	bool greeted; /* said hello */
-	bool done;    /* its last message was sent */
-	struct run *run;
+	bool greeted;		/* said hello */
+	bool done;		/* its last message was sent */
+	struct starter starter; /* of its run */
 	double since; /* loop time: of the connection, then of being done */
 	struct garbage garbage;
 };
@@ -39,9 +38,12 @@ void client_stop_listening(struct server *s);
 
 /* Messages to it. A client that takes nothing is let go. */
 void client_send(struct client *c, const struct mp_writer *w);
-void client_send_started(struct client *c, const struct run *run, pid_t pid);
 void client_send_refused(struct client *c, int status, const char *message,
 			 const char *hint);
-void client_send_notice(struct client *c, const char *text);
 /* Its last message was sent: it closes. */
 void client_done(struct client *c);
+
+/* Start @spec for it; takes the descriptors out of @m. It may be gone when
+ * this returns. */
+void client_run(struct client *c, const struct run_spec *spec,
+		struct link_message *m);

@@ -53,7 +53,7 @@ static struct mp_bytes read_strings(struct mp_reader *r, bool map, uint32_t max)
  */
 
 static void run_field(struct mp_reader *r, struct mp_bytes key,
-		      struct run_request *q)
+		      struct run_spec *q)
 {
 	if (mp_bytes_equal(key, "name"))
 		q->name = mp_read_str(r);
@@ -87,8 +87,7 @@ static void run_field(struct mp_reader *r, struct mp_bytes key,
 		mp_skip(r);
 }
 
-static void parse_run(struct mp_reader *r, unsigned n_fds,
-		      struct run_request *q)
+static void parse_run(struct mp_reader *r, unsigned n_fds, struct run_spec *q)
 {
 	uint32_t n = mp_read_map(r);
 

@@ -18,23 +18,7 @@
 #include "rpc/keeper.h"
 #include "rpc/mp.h"
 #include "thoxd/process.h"
-
-struct run_request {
-	struct mp_bytes name;
-	struct mp_bytes file;	 /* where a text is from; size 0: not said */
-	struct mp_bytes runtime; /* size 0: not said */
-	struct mp_bytes args;	 /* the encoded array; size 0: not said */
-	struct mp_bytes env;	 /* the encoded map; size 0: not said */
-	uint64_t memory_bytes;	 /* limits: 0: not said */
-	uint64_t cpu_ms;
-	uint64_t wall_ms;
-	uint64_t rows;
-	uint64_t columns;
-	bool text;
-	bool demand_stdin;
-	bool interactive;
-	bool expression;
-};
+#include "thoxd/spec.h"
 
 enum run_signal {
 	RUN_INTERRUPT,
@@ -50,7 +34,7 @@ extern const char *const run_signal_name[RUN_SIGNAL_COUNT];
 struct client_message {
 	unsigned kind;
 	uint64_t version;	/* hello */
-	struct run_request run; /* run */
+	struct run_spec run;	/* run */
 	enum run_signal signal; /* signal */
 	uint64_t rows, columns;
 	uint64_t id; /* request */

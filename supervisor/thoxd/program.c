@@ -116,7 +116,7 @@ static void notice_rejected(const struct name_ref *ref,
 }
 
 /* A program of the store; its runtime: asked for, `#`, its first line. */
-static int open_stored(struct server *s, const struct run_request *q,
+static int open_stored(struct server *s, const struct run_spec *q,
 		       const char *runtime, struct program *p,
 		       struct refusal *why)
 {
@@ -148,7 +148,7 @@ static int open_stored(struct server *s, const struct run_request *q,
 	return open_runtime(s, runtime, p, why);
 }
 
-static int open_given(struct server *s, const struct run_request *q,
+static int open_given(struct server *s, const struct run_spec *q,
 		      const char *runtime, struct program *p,
 		      struct refusal *why)
 {
@@ -167,8 +167,8 @@ static int open_given(struct server *s, const struct run_request *q,
  * that a shebang line works). The path is only compared: nothing here waits
  * for the mount.
  */
-static bool is_mounted(struct server *s, const struct run_request *q,
-		       struct run_request *ret_stored)
+static bool is_mounted(struct server *s, const struct run_spec *q,
+		       struct run_spec *ret_stored)
 {
 	static const char dir[] = "/programs/";
 	size_t point = strlen(s->mount.point), size = point + strlen(dir);
@@ -186,12 +186,12 @@ static bool is_mounted(struct server *s, const struct run_request *q,
 	       name_parse(name, false, &ref, NULL) == 0;
 }
 
-int program_open(struct server *s, const struct run_request *q,
+int program_open(struct server *s, const struct run_spec *q,
 		 struct program *ret_program, struct refusal *ret_why)
 {
 	struct program p = { .text_fd = -1, .runtime_fd = -1 };
 	struct refusal why = { 0 };
-	struct run_request stored;
+	struct run_spec stored;
 	char runtime[2 * NAME_MAX_BYTES];
 	int r;
 

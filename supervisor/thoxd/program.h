@@ -32,6 +32,6 @@ struct refusal {
 };
 
 /* 0, or -1 and @ret_why. */
-int program_open(struct server *s, const struct run_request *request,
+int program_open(struct server *s, const struct run_spec *spec,
 		 struct program *ret_program, struct refusal *ret_why);
 void program_close(struct program *p);

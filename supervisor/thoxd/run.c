@@ -1,8 +1,8 @@
 /*
- * Steps 4 to 9: a run, from its request to its result.
+ * Steps 4 to 9: a run, from its start to its result.
  *
  * The start message is encoded once, at acceptance. It goes to a waiting
- * runner in the same turn of the loop, before the client is told anything,
+ * runner in the same turn of the loop, before the starter is told anything,
  * so that both work at the same time.
  */
 
@@ -19,7 +19,6 @@
 #include "base/log.h"
 #include "rpc/control.h"
 #include "rpc/status.h"
-#include "thoxd/client.h"
 #include "thoxd/program.h"
 #include "thoxd/runner.h"
 #include "thoxd/zygote.h"
@@ -41,23 +40,23 @@ static void drop_start(struct run *run)
 		run->fds[i] = fd_close(run->fds[i]);
 }
 
-/* Before its last words: a client that cannot take them ends, and with it
+/* Before its last words: a starter that cannot take them goes, and with it
  * its run, if it had one. */
-static struct client *leave_client(struct run *run)
+static struct starter *part(struct run *run)
 {
-	struct client *c = run->client;
+	struct starter *st = run->starter;
 
-	if (c)
-		c->run = NULL;
-	run->client = NULL;
-	return c;
+	if (st)
+		st->run = NULL;
+	run->starter = NULL;
+	return st;
 }
 
 static void release(struct run *run)
 {
 	struct server *s = run->server;
 
-	leave_client(run);
+	part(run);
 	drop_start(run);
 	ev_timer_stop(s->loop, &run->wall);
 	ev_timer_stop(s->loop, &run->cpu);
@@ -69,16 +68,37 @@ static void release(struct run *run)
 	server_check_end(s);
 }
 
+void starter_leave(struct starter *st)
+{
+	if (st->run)
+		part(st->run);
+}
+
+void starter_leave_and_kill(struct starter *st, enum cause cause)
+{
+	struct run *run = st->run;
+
+	if (!run)
+		return;
+	part(run);
+	if (run->runner)
+		run_kill(run, cause);
+	else
+		release(run);
+}
+
+static void refuse(struct server *s, struct starter *st, int status,
+		   const char *message, const char *hint)
+{
+	s->counters.failed++;
+	if (st)
+		st->ops->refused(st, status, message, hint);
+}
+
 void run_refuse(struct run *run, int status, const char *message,
 		const char *hint)
 {
-	struct client *c = leave_client(run);
-
-	run->server->counters.failed++;
-	if (c) {
-		client_send_refused(c, status, message, hint);
-		client_done(c);
-	}
+	refuse(run->server, part(run), status, message, hint);
 	release(run);
 }
 
@@ -87,43 +107,6 @@ static uint64_t wall_us(const struct run *run)
 	double s = ev_now(run->server->loop) - run->started;
 
 	return s > 0 ? (uint64_t)(s * 1e6) : 0;
-}
-
-static void send_result(const struct run *run, struct client *c,
-			const struct process_exit *e,
-			const struct result *result)
-{
-	uint8_t buf[1024];
-	struct mp_writer w;
-
-	mp_writer_init(&w, buf, sizeof(buf));
-	mp_write_array(&w, 2);
-	mp_write_uint(&w, CONTROL_RESULT);
-	mp_write_map(&w, 11);
-	mp_write_str(&w, result->signalled ? "signal" : "code");
-	mp_write_int(&w, result->code);
-	mp_write_str(&w, "reason");
-	mp_write_str(&w, result->reason);
-	mp_write_str(&w, "detail");
-	mp_write_str(&w, result->detail);
-	mp_write_str(&w, "pid");
-	mp_write_int(&w, e->pid);
-	mp_write_str(&w, "name");
-	mp_write_str(&w, run->name);
-	mp_write_str(&w, "version");
-	mp_write_uint(&w, run->version);
-	mp_write_str(&w, "runtime");
-	mp_write_str(&w, run->runtime);
-	mp_write_str(&w, "user_us");
-	mp_write_uint(&w, e->user_us);
-	mp_write_str(&w, "system_us");
-	mp_write_uint(&w, e->system_us);
-	mp_write_str(&w, "wall_us");
-	mp_write_uint(&w, wall_us(run));
-	mp_write_str(&w, "memory_bytes");
-	mp_write_uint(&w, e->memory_bytes);
-	client_send(c, &w);
-	client_done(c);
 }
 
 static void log_end(const struct run *run, const struct process_exit *e,
@@ -154,13 +137,18 @@ void run_ended(struct run *run, const struct process_exit *e)
 		.cpu_ms = run->cpu_ms,
 		.wall_ms = run->wall_ms,
 	};
-	struct client *c = leave_client(run);
 	struct result result;
+	struct run_end end = {
+		.exit = e,
+		.result = &result,
+		.wall_us = wall_us(run),
+	};
+	struct starter *st = part(run);
 
 	run->runner = NULL;
 	result_classify(&facts, &result);
-	if (c)
-		send_result(run, c, e, &result);
+	if (st)
+		st->ops->ended(st, run, &end);
 	log_end(run, e, &result);
 	release(run);
 }
@@ -168,7 +156,7 @@ void run_ended(struct run *run, const struct process_exit *e)
 /* --- the beginning --------------------------------------------------------
  */
 
-static void write_start(struct run *run, const struct run_request *q)
+static void write_start(struct run *run, const struct run_spec *q)
 {
 	struct mp_writer *w = &run->start;
 	static const uint8_t empty_array = 0x90, empty_map = 0x80;
@@ -176,7 +164,11 @@ static void write_start(struct run *run, const struct run_request *q)
 	mp_writer_init_heap(w);
 	mp_write_array(w, 2);
 	mp_write_uint(w, CONTROL_START);
-	mp_write_map(w, 11);
+	mp_write_map(w, run->service[0] ? 12 : 11);
+	if (run->service[0]) {
+		mp_write_str(w, "service");
+		mp_write_str(w, run->service);
+	}
 	mp_write_str(w, "name");
 	mp_write_str(w, run->name);
 	mp_write_str(w, "version");
@@ -239,20 +231,22 @@ static void on_grace(struct ev_loop *loop, ev_timer *timer, int events)
 	run_kill(container_of(timer, struct run, grace), CAUSE_TERMINATED);
 }
 
-static struct run *run_alloc(struct client *c, const struct run_request *q,
-			     const struct program *p, struct link_message *m)
+static struct run *run_alloc(struct server *s, const struct run_spec *q,
+			     const struct program *p)
 {
-	const struct config *config = &c->server->config;
+	const struct config *config = &s->config;
+	const char *service = q->service ? q->service : "";
 	size_t name_size = strlen(p->name) + 1;
-	struct run *run =
-		calloc(1, sizeof(*run) + name_size + strlen(p->runtime) + 1);
+	size_t runtime_size = strlen(p->runtime) + 1;
+	struct run *run = calloc(1, sizeof(*run) + name_size + runtime_size +
+					    strlen(service) + 1);
 
 	if (!run)
 		return NULL;
 	run->name = strcpy(run->texts, p->name);
 	run->runtime = strcpy(run->texts + name_size, p->runtime);
-	run->server = c->server;
-	run->client = c;
+	run->service = strcpy(run->texts + name_size + runtime_size, service);
+	run->server = s;
 	list_init(&run->waiting);
 	run->version = p->version;
 	run->memory_bytes =
@@ -260,8 +254,6 @@ static struct run *run_alloc(struct client *c, const struct run_request *q,
 	run->cpu_ms = q->cpu_ms ? q->cpu_ms : config->cpu_ms;
 	run->wall_ms = q->wall_ms ? q->wall_ms : config->wall_ms;
 	run->interactive = q->interactive;
-	for (unsigned i = 0; i < 4; i++)
-		run->fds[i] = link_message_take_fd(m, i);
 	ev_timer_init(&run->wall, on_wall, (double)run->wall_ms / 1000, 0.);
 	ev_timer_init(&run->cpu, on_cpu, (double)run->cpu_ms / 1000, 0.);
 	ev_timer_init(&run->grace, on_grace, (double)config->grace_ms / 1000,
@@ -269,12 +261,13 @@ static struct run *run_alloc(struct client *c, const struct run_request *q,
 	return run;
 }
 
-static void refuse(struct client *c, int status, const char *message,
-		   const char *hint)
+/* A program of the store comes with its text; what else was handed over stays
+ * the caller's. */
+static void take_fds(struct run *run, int fds[4], struct program *p)
 {
-	c->server->counters.failed++;
-	client_send_refused(c, status, message, hint);
-	client_done(c);
+	for (unsigned i = 0; i < 3; i++)
+		run->fds[i] = steal_fd(&fds[i]);
+	run->fds[3] = steal_fd(p->text_fd >= 0 ? &p->text_fd : &fds[3]);
 }
 
 static void serve(struct run *run, const struct program *p)
@@ -293,45 +286,42 @@ static void serve(struct run *run, const struct program *p)
 			   NULL);
 }
 
-void run_new(struct client *c, const struct run_request *q,
-	     struct link_message *m)
+void run_start(struct server *s, const struct run_spec *q, int fds[4],
+	       struct starter *st)
 {
-	struct server *s = c->server;
 	struct refusal why;
 	struct program p;
 	struct run *run;
 
 	if (s->ending) {
-		refuse(c, STATUS_ERROR, "thox is shutting down", NULL);
+		refuse(s, st, STATUS_ERROR, "thox is shutting down", NULL);
 		return;
 	}
 	if (s->n_runs >= s->config.max_processes) {
-		refuse(c, STATUS_TOO_LARGE,
+		refuse(s, st, STATUS_TOO_LARGE,
 		       "too many processes (max-processes in thoxd.conf)",
 		       NULL);
 		return;
 	}
 	if (program_open(s, q, &p, &why) < 0) {
-		refuse(c, why.status, why.message, why.hint);
+		refuse(s, st, why.status, why.message, why.hint);
 		return;
 	}
-	run = run_alloc(c, q, &p, m);
+	run = run_alloc(s, q, &p);
 	if (!run) {
 		program_close(&p);
-		refuse(c, STATUS_ERROR, strerror(ENOMEM), NULL);
+		refuse(s, st, STATUS_ERROR, strerror(ENOMEM), NULL);
 		return;
 	}
-	if (p.text_fd >= 0) { /* instead of a text that came along */
-		fd_close(run->fds[3]);
-		run->fds[3] = steal_fd(&p.text_fd);
-	}
+	take_fds(run, fds, &p);
 	write_start(run, q);
-	c->run = run;
+	run->starter = st;
+	st->run = run;
 	list_append(&s->runs, &run->list);
 	s->n_runs++;
-	if (p.notice[0])
-		client_send_notice(c, p.notice);
-	if (run->client) /* it may have left at the notice */
+	if (p.notice[0] && st->ops->notice)
+		st->ops->notice(st, p.notice);
+	if (run->starter) /* it may have left at the notice */
 		serve(run, &p);
 	program_close(&p);
 }
@@ -375,8 +365,8 @@ void run_born(struct run *run, pid_t pid)
 	log_debug("start pid=%d name=%s version=%llu runtime='%s'", (int)pid,
 		  log_quote(run->name), (unsigned long long)run->version,
 		  run->runtime);
-	if (run->client)
-		client_send_started(run->client, run, pid);
+	if (run->starter)
+		run->starter->ops->started(run->starter, run);
 }
 
 void run_check_kill(struct run *run)
@@ -399,16 +389,10 @@ void run_report(struct run *run, enum report report, uint64_t detail)
 
 void run_evaluated(struct run *run, bool ok)
 {
-	uint8_t buf[16];
-	struct mp_writer w;
+	struct starter *st = run->starter;
 
-	if (!run->client)
-		return;
-	mp_writer_init(&w, buf, sizeof(buf));
-	mp_write_array(&w, 2);
-	mp_write_uint(&w, CONTROL_EVALUATED);
-	mp_write_bool(&w, ok);
-	client_send(run->client, &w);
+	if (st && st->ops->evaluated)
+		st->ops->evaluated(st, ok);
 }
 
 pid_t run_pid(const struct run *run)
@@ -431,105 +415,4 @@ void run_kill(struct run *run, enum cause cause)
 		run->cause = cause;
 	if (run->runner)
 		(void)process_signal(&run->runner->process, SIGKILL);
-}
-
-static int send_event(struct run *run, enum run_signal signal, uint64_t rows,
-		      uint64_t columns)
-{
-	bool resize = signal == RUN_RESIZE;
-	uint8_t buf[64];
-	struct mp_writer w;
-
-	if (!run->runner)
-		return -ESRCH;
-	mp_writer_init(&w, buf, sizeof(buf));
-	mp_write_array(&w, resize ? 4 : 2);
-	mp_write_uint(&w, CONTROL_EVENT);
-	mp_write_str(&w, run_signal_name[signal]);
-	if (resize) {
-		mp_write_uint(&w, rows);
-		mp_write_uint(&w, columns);
-	}
-	return peer_send(&run->runner->peer, &w, NULL, 0);
-}
-
-static int pause_or_resume(struct run *run, bool pause)
-{
-	int r;
-
-	if (!run->runner || !run->born)
-		return -ESRCH;
-	r = process_signal(&run->runner->process, pause ? SIGSTOP : SIGCONT);
-	if (r == 0)
-		run->paused = pause;
-	return r;
-}
-
-static int terminate(struct run *run)
-{
-	int r = send_event(run, RUN_TERMINATE, 0, 0);
-
-	if (r < 0)
-		return r;
-	run->terminating = true;
-	if (run->paused)
-		(void)pause_or_resume(run, false);
-	if (!ev_is_active(&run->grace))
-		ev_timer_start(run->server->loop, &run->grace);
-	return 0;
-}
-
-int run_signal(struct run *run, enum run_signal signal, uint64_t rows,
-	       uint64_t columns)
-{
-	if (!run->runner && signal == RUN_RESIZE)
-		return 0;
-	if (!run->runner && (signal == RUN_PAUSE || signal == RUN_RESUME))
-		return -ESRCH;
-	if (!run->runner) {
-		run_refuse(run, STATUS_ERROR, "it was ended before it began",
-			   NULL);
-		return 0;
-	}
-	switch (signal) {
-	case RUN_INTERRUPT:
-	case RUN_RESIZE:
-		return send_event(run, signal, rows, columns);
-	case RUN_TERMINATE:
-		return terminate(run);
-	case RUN_PAUSE:
-	case RUN_RESUME:
-		return pause_or_resume(run, signal == RUN_PAUSE);
-	case RUN_KILL:
-		run_kill(run, CAUSE_KILLED);
-		return 0;
-	case RUN_SIGNAL_COUNT:
-		break;
-	}
-	return -EINVAL;
-}
-
-int run_eval(struct run *run, struct mp_bytes text)
-{
-	struct mp_writer w;
-	int r;
-
-	if (!run->interactive || !run->runner)
-		return -EPROTO;
-	mp_writer_init_heap(&w);
-	mp_write_array(&w, 2);
-	mp_write_uint(&w, CONTROL_EVALUATE);
-	mp_write_strn(&w, text.p, text.size);
-	r = peer_send(&run->runner->peer, &w, NULL, 0);
-	mp_writer_deinit(&w);
-	return r;
-}
-
-void run_client_gone(struct run *run)
-{
-	run->client = NULL;
-	if (run->runner)
-		run_kill(run, CAUSE_KILLED);
-	else
-		release(run);
 }

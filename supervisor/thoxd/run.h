@@ -1,11 +1,13 @@
 #pragma once
 
 /*
- * A run: what one client asked for, from its request to its result.
+ * A run: what somebody asked for, from its start to its result.
  *
  * It is accepted, waits for a runner (perhaps not at all), is given to it
  * with its start message, and ends when the keeper told the process's exit.
- * A client that leaves has its run killed. Owned by the server's list.
+ * Who started it is a starter, which is told of everything; all kinds of them
+ * (clients, processes, services) start runs in the same way. Owned by the
+ * server's list.
  */
 
 #include <ev.h>
@@ -14,19 +16,53 @@
 #include "thoxd/message.h"
 #include "thoxd/result.h"
 #include "thoxd/server.h"
+#include "thoxd/spec.h"
 
-struct client;
+struct run;
 struct runner;
+struct starter;
+
+struct run_end {
+	const struct process_exit *exit;
+	const struct result *result;
+	uint64_t wall_us;
+};
+
+/*
+ * What a starter is told. `refused` and `ended` are the last words, and the
+ * starter has no run any more when they are said: it may start another, or
+ * go. In the others it may leave its run. Those that may be NULL are said so.
+ */
+struct starter_ops {
+	void (*started)(struct starter *st, const struct run *run);
+	/* nothing came of it; @hint: a near name, or NULL */
+	void (*refused)(struct starter *st, int status, const char *message,
+			const char *hint);
+	void (*ended)(struct starter *st, const struct run *run,
+		      const struct run_end *end);
+	/* a line for a person; may be NULL */
+	void (*notice)(struct starter *st, const char *text);
+	/* the text of run_eval() was run; may be NULL */
+	void (*evaluated)(struct starter *st, bool ok);
+};
+
+/* Embedded in whatever starts runs. All zero but for @ops is one that has
+ * started none. */
+struct starter {
+	const struct starter_ops *ops;
+	struct run *run; /* NULL: none, or it is over */
+};
 
 struct run {
 	struct server *server;
-	struct client *client; /* NULL: it left */
-	struct runner *runner; /* NULL: waits */
+	struct starter *starter; /* NULL: it left */
+	struct runner *runner;	 /* NULL: waits */
 	struct list list;
 	struct list waiting; /* in its zygote, without a runner */
 
 	const char *name; /* in texts */
 	const char *runtime;
+	const char *service; /* "": none */
 	uint64_t version;
 	uint64_t memory_bytes; /* limits; 0: none */
 	uint64_t cpu_ms;
@@ -52,11 +88,20 @@ struct run {
 };
 
 /*
- * Start @request for @c; takes the descriptors out of @m. The client hears of
- * everything that goes wrong, and its run may be over when this returns.
+ * Start @spec for @st, which has no run. The first three of @fds are its
+ * stdin, stdout and stderr, the fourth a text or -1; they are taken (set to
+ * -1) or stay the caller's. @st hears of everything that goes wrong, and the
+ * run may be over when this returns.
  */
-void run_new(struct client *c, const struct run_request *request,
-	     struct link_message *m);
+void run_start(struct server *s, const struct run_spec *spec, int fds[4],
+	       struct starter *st);
+
+/*
+ * @st is told nothing more. Its run, if there is one, goes on without it, or
+ * ends. Called again, nothing happens.
+ */
+void starter_leave(struct starter *st);
+void starter_leave_and_kill(struct starter *st, enum cause cause);
 
 /* by the zygote: its start is sent to @r; -errno when @r is gone */
 int run_begin(struct run *run, struct runner *r);
@@ -71,11 +116,12 @@ void run_report(struct run *run, enum report report, uint64_t detail);
 void run_evaluated(struct run *run, bool ok);
 void run_ended(struct run *run, const struct process_exit *exit);
 
-/* by the client and by commands: 0 or -errno */
+/* by its starter and by commands: 0 or -errno; a run without a runner may be
+ * over after it */
 int run_signal(struct run *run, enum run_signal signal, uint64_t rows,
 	       uint64_t columns);
 int run_eval(struct run *run, struct mp_bytes text);
-void run_client_gone(struct run *run);
+/* At once; before it has a process, at its birth. */
 void run_kill(struct run *run, enum cause cause);
 pid_t run_pid(const struct run *run); /* 0: not born */
 const char *run_state(const struct run *run);

@@ -126,15 +126,15 @@ void zygote_runner_gone(struct zygote *z)
 
 static void refuse_waiting(struct zygote *z, const char *message)
 {
-	struct runner *r, *after_r;
-	struct run *run, *after;
+	struct runner *r, *after;
+	struct run *run;
 
-	list_each(run, after, &z->waiting, waiting)
-	{
+	while (!list_empty(&z->waiting)) {
+		run = list_first(&z->waiting, struct run, waiting);
 		list_remove(&run->waiting);
 		run_refuse(run, STATUS_ERROR, message, NULL);
 	}
-	list_each(r, after_r, &z->forking, list)
+	list_each(r, after, &z->forking, list)
 	{
 		if (r->run)
 			run_refuse(steal(&r->run), STATUS_ERROR, message, NULL);
@@ -490,7 +490,7 @@ static int take_description(struct zygote *z, const struct zygote_message *m)
 
 static int on_ready(struct zygote *z, const struct zygote_message *m)
 {
-	struct run *run, *after;
+	struct run *run;
 	int r;
 
 	if (z->state != ZYGOTE_LOADING)
@@ -507,8 +507,8 @@ static int on_ready(struct zygote *z, const struct zygote_message *m)
 	log_debug("zygote pid=%d of '%s' version %llu is ready",
 		  (int)z->process.pid, z->runtime,
 		  (unsigned long long)z->version);
-	list_each(run, after, &z->waiting, waiting)
-	{
+	while (!list_empty(&z->waiting)) {
+		run = list_first(&z->waiting, struct run, waiting);
 		list_remove(&run->waiting);
 		give(z, run);
 	}

@@ -1,0 +1,38 @@
+#pragma once
+
+/*
+ * What shall run, and with what: the one form of it for everybody who starts
+ * something, be that a client, a process or a service.
+ *
+ * Nothing here is owned, and all of it is needed only while run_start() runs.
+ * Zero means "not said" everywhere, so that a designated initialiser names
+ * what it cares about.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "rpc/mp.h"
+
+struct run_spec {
+	/* what */
+	struct mp_bytes name;	 /* `hello`, `cc#worm@3`; of a text: to show */
+	struct mp_bytes file;	 /* where a text is from */
+	struct mp_bytes runtime; /* default: `#`, the first line, native */
+	bool text;		 /* a fourth descriptor holds it */
+	bool interactive;	 /* texts come by run_eval() */
+	bool expression;	 /* what the text returns is printed */
+
+	/* with what */
+	const char *service;  /* `NAME` or `NAME:INSTANCE`; NULL: none */
+	struct mp_bytes args; /* an encoded array of str */
+	struct mp_bytes env;  /* an encoded map of str to str */
+	bool demand_stdin;    /* stdin is a demand socket */
+	uint64_t rows;	      /* of the terminal that stdout is */
+	uint64_t columns;
+
+	/* limits; default: the instance's */
+	uint64_t memory_bytes;
+	uint64_t cpu_ms;
+	uint64_t wall_ms;
+};
