@@ -227,6 +227,10 @@ enum control_kind {
 	 *   resolves         true: its other end is thoxd: ask WIRE_RESOLVE
 	 *                    before the first call of a name
 	 *   pid              its owner, when thoxd is not
+	 *   over             the link over which a message will name it. In one
+	 *                    that comes over another link it means nothing: or
+	 *                    whoever guesses numbers could have a process use
+	 *                    contexts of its own in their stead
 	 */
 	CONTROL_HOLD = 89,
 	/* [90, id, status, link | message]: link is what the message to the

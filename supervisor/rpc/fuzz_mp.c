@@ -14,7 +14,7 @@ static void copy(struct mp_reader *r, struct mp_writer *w, unsigned depth)
 	int8_t type = 0;
 	double d;
 
-	if (depth > MP_DEPTH_MAX) {
+	if (depth > MP_DEPTH_MAX + 1) {
 		r->bad = true;
 		return;
 	}

@@ -20,7 +20,7 @@ static void walk(struct mp_reader *r, unsigned depth)
 	default:
 		mp_skip(r);
 	}
-	if (depth > MP_DEPTH_MAX)
+	if (depth > MP_DEPTH_MAX + 1)
 		__builtin_trap();
 }
 

@@ -132,6 +132,8 @@ static ssize_t receive_record(struct link *l, bool wait, int *fds,
 	int flags = MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT);
 	ssize_t n;
 
+	if (l->bytes_only)
+		msg.msg_controllen = 0; /* the kernel drops what there is */
 	n = recvmsg(l->fd, &msg, flags);
 	/* A peer that closed with records of ours unread: the error comes once
 	 * and before what it had sent, which the next call gets. */
@@ -147,8 +149,8 @@ static ssize_t receive_record(struct link *l, bool wait, int *fds,
 		close_all(fds, ret_n_fds);
 		return -ECONNRESET;
 	}
-	if (n > (ssize_t)LINK_RECORD_BYTES ||
-	    (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+	if (n > (ssize_t)LINK_RECORD_BYTES || (msg.msg_flags & MSG_TRUNC) ||
+	    (!l->bytes_only && (msg.msg_flags & MSG_CTRUNC))) {
 		close_all(fds, ret_n_fds);
 		return -EPROTO;
 	}
@@ -204,7 +206,7 @@ static int accept_record(struct link *l, size_t size, int *fds, unsigned *n_fds,
 	int r;
 
 	if (record[0] == RECORD_WHOLE) {
-		if (l->partial || size < 2)
+		if (size < 2)
 			return -EPROTO;
 		m->data = record + 1;
 		m->size = size - 1;
@@ -251,7 +253,7 @@ int link_receive(struct link *l, bool wait, struct link_message *ret_message)
 			close_all(fds, &n_fds);
 			forget_partial(l);
 		}
-	} while (r == 0 && wait);
+	} while (r == 0); /* a fragment */
 	return r;
 }
 
@@ -342,27 +344,41 @@ static int put_record(struct link *l, const uint8_t *head, size_t head_size,
 	return r;
 }
 
+/* The head of the fragment that comes after @done bytes, and its size. */
+struct fragment {
+	uint8_t head[FIRST_HEAD_BYTES];
+	size_t head_size;
+	size_t size;
+};
+
+static struct fragment next_to_send(size_t done, size_t total)
+{
+	struct fragment f = {
+		.head = { RECORD_MORE, (uint8_t)(total >> 24),
+			  (uint8_t)(total >> 16), (uint8_t)(total >> 8),
+			  (uint8_t)total },
+		.head_size = done == 0 ? FIRST_HEAD_BYTES : 1,
+		.size = total - done,
+	};
+
+	if (f.size > PAYLOAD_BYTES)
+		f.size = PAYLOAD_BYTES;
+	else
+		f.head[0] = RECORD_LAST;
+	return f;
+}
+
 static int put_fragments(struct link *l, const uint8_t *data, size_t size,
 			 const int *fds, unsigned n_fds)
 {
-	uint8_t head[FIRST_HEAD_BYTES] = {
-		RECORD_MORE,	       (uint8_t)(size >> 24),
-		(uint8_t)(size >> 16), (uint8_t)(size >> 8),
-		(uint8_t)size,
-	};
-	size_t head_size = sizeof(head), done = 0;
 	int r = 0;
 
-	while (done < size && r == 0) {
-		size_t n = size - done;
+	for (size_t done = 0; done < size && r == 0;) {
+		struct fragment f = next_to_send(done, size);
 
-		if (n > PAYLOAD_BYTES)
-			n = PAYLOAD_BYTES;
-		else
-			head[0] = RECORD_LAST;
-		r = put_record(l, head, head_size, data + done, n, fds, n_fds);
-		done += n;
-		head_size = 1;
+		r = put_record(l, f.head, f.head_size, data + done, f.size, fds,
+			       n_fds);
+		done += f.size;
 		n_fds = 0;
 	}
 	return r;
@@ -380,6 +396,33 @@ int link_send(struct link *l, const void *data, size_t size, const int *fds,
 	if (size < LINK_RECORD_BYTES)
 		return put_record(l, &whole, 1, data, size, fds, n_fds);
 	return put_fragments(l, data, size, fds, n_fds);
+}
+
+int link_send_some(struct link *l, const void *data, size_t size, size_t *done)
+{
+	static const uint8_t whole = RECORD_WHOLE;
+	const uint8_t *p = data;
+	int r = 0;
+
+	if (size == 0 || size > UINT32_MAX)
+		return -EMSGSIZE;
+	if (l->queue_first)
+		return -EAGAIN;
+	if (size < LINK_RECORD_BYTES) {
+		r = send_record(l->fd, &whole, 1, data, size, NULL, 0);
+		if (r == 0)
+			*done = size;
+		return r;
+	}
+	while (*done < size && r == 0) {
+		struct fragment f = next_to_send(*done, size);
+
+		r = send_record(l->fd, f.head, f.head_size, p + *done, f.size,
+				NULL, 0);
+		if (r == 0)
+			*done += f.size;
+	}
+	return r;
 }
 
 bool link_has_queued(const struct link *l)

@@ -7,7 +7,8 @@
  * message, 1 the first or a middle fragment, 2 the last. A first fragment
  * goes on with the message's total length (4 bytes, big-endian), which is
  * checked against the receiver's limit before anything is allocated.
- * Descriptors travel with the first record of a message.
+ * Descriptors travel with the first record of a message. Whole messages may
+ * come between the fragments of a large one, fragments of another may not.
  *
  * Guarantees: what link_receive() returns is whole and within the limits; a
  * peer that breaks the framing gets -EPROTO once and is not read again by a
@@ -34,6 +35,7 @@ struct link {
 	int fd; /* owned */
 	uint32_t limit_bytes;
 	uint32_t queue_limit_bytes;
+	bool bytes_only; /* descriptors that come are dropped */
 	/* receiving: fragments put together */
 	uint8_t *partial;
 	uint32_t partial_total;
@@ -63,8 +65,8 @@ void link_init(struct link *l, int fd);
 void link_deinit(struct link *l);
 
 /*
- * 1 and a message; 0: nothing there yet (-EAGAIN of the kernel, or a fragment
- * that is not the last); negative: -ECONNRESET when the peer is gone,
+ * 1 and a message; 0: the socket has nothing more, and perhaps had fragments
+ * before the last; negative: -ECONNRESET when the peer is gone,
  * -EPROTO for broken framing or too many descriptors, -EMSGSIZE over the
  * limit, -ENOMEM. @wait: block for a whole message.
  */
@@ -81,6 +83,15 @@ int link_message_take_fd(struct link_message *m, unsigned i); /* -1: none */
  */
 int link_send(struct link *l, const void *data, size_t size, const int *fds,
 	      unsigned n_fds);
+
+/*
+ * The same without the queue, for who can wait: 0 when all of it was sent;
+ * -EAGAIN when the socket is full: go on with the same arguments when it is
+ * writable. *done is 0 at first. In between, link_send() of what fits in a
+ * record is allowed.
+ */
+int link_send_some(struct link *l, const void *data, size_t size, size_t *done);
+
 int link_flush(struct link *l);		    /* 0, or as link_send() */
 bool link_has_queued(const struct link *l); /* wait for POLLOUT too */
 

@@ -288,14 +288,9 @@ struct mp_bytes mp_read_ext(struct mp_reader *r, int8_t *ret_type)
 
 static void skip(struct mp_reader *r, unsigned depth)
 {
-	struct head h;
+	struct head h = head(r);
 	uint64_t items;
 
-	if (depth > MP_DEPTH_MAX) {
-		r->bad = true;
-		return;
-	}
-	h = head(r);
 	switch (h.type) {
 	case MP_STR:
 	case MP_BIN:
@@ -305,7 +300,7 @@ static void skip(struct mp_reader *r, unsigned depth)
 	case MP_ARRAY:
 	case MP_MAP:
 		items = h.type == MP_MAP ? 2 * h.value : h.value;
-		if (items > left(r))
+		if (items > left(r) || depth > MP_DEPTH_MAX)
 			r->bad = true;
 		for (uint64_t i = 0; i < items && !r->bad; i++)
 			skip(r, depth + 1);

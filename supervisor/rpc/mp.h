@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MP_DEPTH_MAX 64
+#define MP_DEPTH_MAX 64 /* arrays and maps in each other */
 
 enum mp_type {
 	MP_BAD, /* at the end, or a byte that starts nothing */

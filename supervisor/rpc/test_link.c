@@ -276,8 +276,8 @@ static void test_broken_records(void)
 		/* the last comes too early, or too late */
 		{ { "\1\0\0\0\4x", "\2y" }, { 6, 2 }, 2, -EPROTO },
 		{ { "\1\0\0\0\2x", "\1y" }, { 6, 2 }, 2, -EPROTO },
-		/* another message in between */
-		{ { "\1\0\0\0\4x", "\0y" }, { 6, 2 }, 2, -EPROTO },
+		/* a fragment of another in between */
+		{ { "\1\0\0\0\4x", "\1\0\0\0\4x" }, { 6, 6 }, 2, -EPROTO },
 		{ { "\1\0\0\0\4x", "\1" }, { 6, 1 }, 2, -EPROTO },
 		/* and what is right */
 		{ { "\1\0\0\0\3x", "\1y", "\2z" }, { 6, 2, 2 }, 3, 1 },
@@ -287,6 +287,60 @@ static void test_broken_records(void)
 		CHECK_EQ(receive_records(rows[i].records, rows[i].sizes,
 					 rows[i].n),
 			 rows[i].result);
+}
+
+/* Verify that a message in fragments can be sent bit by bit, that whole ones
+ * may pass it, and that another in fragments waits for the socket, too. */
+static void test_sending_bit_by_bit(void)
+{
+	size_t size = 2000000, done = 0;
+	uint8_t *data = pattern(size);
+	struct link_message m;
+	unsigned passed = 0;
+	struct ends e;
+	int r;
+
+	CHECK(open_ends(&e));
+	while ((r = link_send_some(&e.a, data, size, &done)) == -EAGAIN) {
+		CHECK_EQ(link_send(&e.a, "pass", 4, NULL, 0), 0);
+		CHECK_EQ(link_send_some(&e.a, data, size, &done), -EAGAIN);
+		while ((r = link_receive(&e.b, false, &m)) == 1) {
+			CHECK_EQ(m.size, 4);
+			passed++;
+			link_message_deinit(&m);
+		}
+		CHECK_EQ(r, 0);
+		CHECK_EQ(link_flush(&e.a), 0);
+	}
+	CHECK_EQ(r, 0);
+	CHECK_EQ(done, size);
+	CHECK(passed > 0);
+	while ((r = link_receive(&e.b, false, &m)) == 1 && m.size == 4)
+		link_message_deinit(&m);
+	CHECK_EQ(r, 1);
+	CHECK_EQ(m.size, size);
+	CHECK_EQ(memcmp(m.data, data, size), 0);
+	link_message_deinit(&m);
+	free(data);
+	close_ends(&e);
+}
+
+/* Verify that a link of bytes takes no descriptor, and the bytes. */
+static void test_descriptors_are_dropped(void)
+{
+	int before, fds[3] = { 0, 0, 0 };
+	struct link_message m;
+	struct ends e;
+
+	CHECK(open_ends(&e));
+	e.b.bytes_only = true;
+	before = count_fds();
+	CHECK_EQ(link_send(&e.a, "x", 1, fds, 3), 0);
+	CHECK_EQ(link_receive(&e.b, false, &m), 1);
+	CHECK_EQ(m.size, 1);
+	CHECK_EQ(m.n_fds, 0);
+	CHECK_EQ(count_fds(), before);
+	close_ends(&e);
 }
 
 /* Verify that a record over the limit is told from one that fits. */
@@ -357,6 +411,8 @@ int main(void)
 	RUN(test_descriptors_of_a_large_message);
 	RUN(test_too_many_descriptors);
 	RUN(test_broken_records);
+	RUN(test_sending_bit_by_bit);
+	RUN(test_descriptors_are_dropped);
 	RUN(test_a_record_that_is_too_long);
 	RUN(test_the_receivers_limit);
 	RUN(test_the_end);

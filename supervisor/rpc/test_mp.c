@@ -359,8 +359,8 @@ static bool skips_nested(unsigned depth)
 /* Verify that nesting is followed to MP_DEPTH_MAX and no deeper. */
 static void test_depth_has_a_limit(void)
 {
-	CHECK(skips_nested(MP_DEPTH_MAX - 1));
-	CHECK(!skips_nested(MP_DEPTH_MAX));
+	CHECK(skips_nested(MP_DEPTH_MAX));
+	CHECK(!skips_nested(MP_DEPTH_MAX + 1));
 }
 
 /* Verify that one message cut at any byte is never taken for whole. */

@@ -178,9 +178,9 @@ static void test_depth(void)
 	for (int deep = 0; deep < 2; deep++) {
 		raw(3, WIRE_PUSH);
 		mp_write_str(&w, "news");
-		for (int i = 0; i < MP_DEPTH_MAX - 1 + 2 * deep; i++)
+		for (int i = 0; i < MP_DEPTH_MAX + 1 + deep; i++)
 			mp_write_array(&w, 1);
-		mp_write_array(&w, 0);
+		mp_write_nil(&w);
 		CHECK_EQ(parse(), deep ? -EBADMSG : 0);
 	}
 }

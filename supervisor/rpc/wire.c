@@ -64,11 +64,17 @@ static struct mp_bytes read_name(struct mp_reader *r)
 	return name;
 }
 
+/* Each value may be nested as deep as a value may; the array is not one. */
 static struct mp_bytes read_args(struct mp_reader *r)
 {
-	if (mp_peek(r) != MP_ARRAY)
-		r->bad = true;
-	return mp_read_raw(r);
+	const uint8_t *start = r->p;
+	uint32_t n = mp_read_array(r);
+
+	while (n-- > 0 && !r->bad)
+		mp_skip(r);
+	if (r->bad)
+		return (struct mp_bytes){ "", 0 };
+	return (struct mp_bytes){ (const char *)start, (size_t)(r->p - start) };
 }
 
 static struct mp_bytes read_info(struct mp_reader *r)

@@ -5,9 +5,9 @@
  *
  * Each is a MessagePack array whose first item is the kind. What a call
  * carries (`args`) is an array of values, taken apart by the receiver alone:
- * here it is checked to be whole and no deeper than MP_DEPTH_MAX, nothing
- * else. Contexts in it are extension type WIRE_EXT_CONTEXT: the number of a
- * link, 8 bytes big-endian, that thoxd has sent to the receiver already.
+ * here it is checked to be whole, each value no deeper than MP_DEPTH_MAX, and
+ * nothing else. Contexts in it are extension type WIRE_EXT_CONTEXT: the number
+ * of a link, 8 bytes big-endian, that thoxd has sent to the receiver already.
  *
  * Unknown kinds up to 15 close the link, others are ignored.
  */
