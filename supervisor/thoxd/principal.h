@@ -1,0 +1,148 @@
+#pragma once
+
+/*
+ * A principal: whoever can own and hold contexts. A run's process, a native
+ * process that has attached, a daemon of thox's own.
+ *
+ * It is embedded in what stands for the process (struct run, an attached
+ * client) and ends before that does: principal_end() leaves nothing of it, no
+ * context, link, name, listening or pending call. Who somebody is, is thoxd's
+ * word, and comes from here alone.
+ *
+ * Everything a principal says is hostile until it was found to be about its
+ * own contexts and links.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/list.h"
+#include "rpc/link.h"
+#include "rpc/mp.h"
+#include "thoxd/peer.h"
+
+struct policy;
+struct principal;
+struct server;
+
+/*
+ * What a principal can make grow. A link has two ends; each costs its process
+ * a descriptor, and the kernel as many bytes as may be under way on it.
+ */
+#define PRINCIPAL_LINK_BYTES   131072U /* under way in one direction */
+#define PRINCIPAL_LINKS_MAX    4000U   /* ends of links */
+#define PRINCIPAL_LINKS_MIN    64U     /* with however little memory */
+#define PRINCIPAL_RIGHTS_MAX   1024U   /* shared to thoxd, not handed on */
+#define PRINCIPAL_PASSED_MAX   16384U  /* links that came through its own */
+#define PRINCIPAL_SHARES_MAX   1024U   /* that wait for somebody's room */
+#define PRINCIPAL_BINDINGS_MAX 256U
+#define PRINCIPAL_LISTENS_MAX  1024U
+#define PRINCIPAL_PIPES_MAX    256U
+#define PRINCIPAL_CHILDREN_MAX 1024U
+
+/* What it says about itself, CONTROL_NOTIFY. */
+enum notice {
+	NOTICE_READY,
+	NOTICE_ALIVE,
+	NOTICE_SERVING,
+	NOTICE_LEFT,
+};
+
+/* What happens to it; every one may be NULL. */
+struct principal_ops {
+	/* @text as long as the call */
+	void (*notify)(struct principal *p, enum notice what,
+		       struct mp_bytes text);
+	/* it has bound a name */
+	void (*bound)(struct principal *p, const char *name);
+};
+
+/* Something that waits until a principal's control link takes messages, or
+ * until descriptors can be made. */
+struct waiter {
+	struct list list;
+	void (*go)(struct waiter *w);
+};
+
+struct principal {
+	struct server *server;
+	const struct principal_ops *ops;
+	uint64_t serial; /* of this thoxd's life; never again */
+	struct list list;
+
+	/* who: the texts belong to what embeds it */
+	pid_t pid; /* 0: not born yet */
+	const char *program;
+	const char *service; /* "": none; `NAME` or `NAME:INSTANCE` */
+	uint64_t version;
+	struct peer *control;	       /* NULL: not yet, or no more */
+	const struct process *process; /* whom links signal; NULL: nobody */
+	struct policy *policy;	       /* a reference; NULL: no limits */
+
+	struct principal *parent; /* NULL: none, or it has ended */
+	struct list children;
+	struct list sibling;
+	unsigned n_children;
+
+	/* of holding.c */
+	struct list contexts; /* its own that somebody holds */
+	struct list held;     /* links that it holds, rights that it keeps */
+	struct list waiters;  /* for room on its control link */
+	struct list shares;   /* its own, not answered yet */
+	struct holding *base; /* context 0 when thoxd's is not: a right */
+	unsigned n_links;     /* ends, owned and held */
+	unsigned links_max;
+	unsigned n_rights;
+	unsigned n_passed;
+	unsigned n_shares;
+
+	/* of bus.c and zero.c */
+	struct list providers; /* the names it has bound */
+	struct list zeros;     /* links to thoxd that act as it */
+	unsigned n_bindings;
+	unsigned n_listens;
+
+	/* of pipe.c */
+	struct list pipes;
+	unsigned n_pipes;
+};
+
+/*
+ * Nobody yet; identity and policy are set by the caller then. @memory_bytes
+ * and @descriptors bound its links; 0: no such bound.
+ */
+void principal_init(struct principal *p, struct server *s,
+		    const struct principal_ops *ops, uint64_t memory_bytes,
+		    uint64_t descriptors);
+/* It has a control link from now on, which must live until its end. */
+void principal_begin(struct principal *p, struct peer *control);
+/* It goes, with all that it owns and holds. Again: nothing happens. */
+void principal_end(struct principal *p);
+
+void principal_set_policy(struct principal *p, struct policy *policy);
+void principal_adopt(struct principal *parent, struct principal *child);
+
+/* One of the kinds that every principal may send (rpc/control.h, from 80 on,
+ * and CONTROL_NOTIFY)? Then principal_message() takes it. */
+bool principal_takes(const struct link_message *m);
+/* As a peer's handler: 0, PEER_MORE or the error that ends its link. */
+int principal_message(struct principal *p, struct link_message *m);
+
+/* For it, over its control link: as peer_send(). */
+int principal_send(struct principal *p, const struct mp_writer *w,
+		   const int *fds, unsigned n_fds);
+/* What is sent to it now would have to wait. */
+bool principal_busy(const struct principal *p);
+/* @w goes when it does not, or has ended. */
+void principal_wait(struct principal *p, struct waiter *w);
+
+/* By its number, or its owner and the kernel's PID; NULL: none such. */
+struct principal *principal_find(struct server *s, pid_t pid);
+/* Are both of the same service, whatever their instances? */
+bool principal_same_service(const struct principal *a,
+			    const struct principal *b);
+/* pid, program and, if there is one, service: the number of keys, or the keys
+ * with their values. */
+unsigned principal_identity_keys(const struct principal *p);
+void principal_write_identity(const struct principal *p, struct mp_writer *w);
