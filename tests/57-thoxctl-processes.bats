@@ -211,3 +211,22 @@ ended_with() {
 		[[ $output == thoxctl:* ]]
 	done
 }
+
+@test "the label is the host's name until one is set, which is kept" {
+	run thoxctl label
+	assert_status 0
+	[ "$output" = "$(uname -n)" ]
+	run thoxctl label Turtle.7
+	assert_status 0
+	[ "$output" = Turtle.7 ]
+	kill -KILL "$(thoxctl --json status | jq .pid)"
+	wait_until thoxctl label
+	run thoxctl --json label
+	[ "$(jq -r .label <<<"$output")" = Turtle.7 ]
+	run thoxctl label 'no label'
+	assert_status 2
+	assert_output_has "A-Za-z0-9._+-"
+	run thoxctl label
+	[ "$output" = Turtle.7 ]
+	[ "$(<"$THOX_DIR/state/label")" = Turtle.7 ]
+}

@@ -46,6 +46,11 @@ const struct command ctl_commands[] = {
 	{ "unmount", "[DIR]", "unmount the store",
 	  "Programs go on; the store stays readable by `thoxctl store`.", 0, 1,
 	  START_NEVER, ctl_mount },
+	{ "label", "[NAME]", "show this machine's label, or set it",
+	  "The label is how other machines call this one, and what os.label()\n"
+	  "answers. One that is set here is kept, and comes before that of\n"
+	  "thoxd.conf. Starts the instance when it does not run.",
+	  0, 1, START_IF_DOWN, ctl_label },
 	{ "shutdown", "", "end the instance and all its processes",
 	  "Returns when nothing is left of it.", 0, 0, START_NEVER,
 	  ctl_shutdown },

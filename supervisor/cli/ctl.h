@@ -48,6 +48,15 @@ int ctl_status(struct ctl *ctl);
 int ctl_signal(struct ctl *ctl); /* kill, terminate, pause, resume */
 int ctl_mount(struct ctl *ctl);	 /* mount, unmount */
 int ctl_shutdown(struct ctl *ctl);
+/*
+ * Ask thoxd, starting an instance where the command says so; takes
+ * @arguments. CTL_OK and the value, or the exit code: all has been said.
+ */
+int ctl_request(struct ctl *ctl, const char *verb, json_t *arguments,
+		json_t **ret_value);
+
+/* ctl_machine.c: what this machine is, and what belongs to what on it */
+int ctl_label(struct ctl *ctl);
 
 /* ctl_read.c: what the store holds; no thoxd needed */
 int ctl_store_ls(struct ctl *ctl);

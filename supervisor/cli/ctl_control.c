@@ -149,8 +149,8 @@ static int ask(struct link *l, const char *verb, json_t *arguments,
 	return r;
 }
 
-static int request(struct ctl *ctl, const char *verb, json_t *arguments,
-		   json_t **ret_value)
+int ctl_request(struct ctl *ctl, const char *verb, json_t *arguments,
+		json_t **ret_value)
 {
 	struct link l;
 	int r = open_link(ctl, &l);
@@ -178,7 +178,7 @@ int ctl_ps(struct ctl *ctl)
 		{ NULL, NULL, false, false },
 	};
 	json_t *value;
-	int r = request(ctl, "ps", json_object(), &value);
+	int r = ctl_request(ctl, "ps", json_object(), &value);
 
 	if (r != CTL_OK)
 		return r;
@@ -220,7 +220,7 @@ int ctl_status(struct ctl *ctl)
 		}
 		json_object_set_new(arguments, "pid", json_integer(pid));
 	}
-	r = request(ctl, "status", arguments, &value);
+	r = ctl_request(ctl, "status", arguments, &value);
 	if (r != CTL_OK)
 		return r;
 	if (ctl->json)
@@ -246,7 +246,7 @@ int ctl_signal(struct ctl *ctl)
 		say("that is no program's name");
 		return CTL_USAGE;
 	}
-	r = request(ctl, ctl->command->name, arguments, &value);
+	r = ctl_request(ctl, ctl->command->name, arguments, &value);
 	if (r != CTL_OK)
 		return r;
 	if (ctl->json)
@@ -280,7 +280,7 @@ int ctl_mount(struct ctl *ctl)
 		say("%s: not a path that can be used", ctl->argv[0]);
 		return CTL_USAGE;
 	}
-	r = request(ctl, ctl->command->name, arguments, &value);
+	r = ctl_request(ctl, ctl->command->name, arguments, &value);
 	if (r != CTL_OK)
 		return r;
 	dir = json_object_get(value, "dir");

@@ -287,7 +287,7 @@ enum control_kind {
  *              means every process of that program; NOT_FOUND: none
  *   mount      {dir?} -> {dir}      dir is absolute
  *   unmount    {dir?} -> {dir}
- *   label      {} -> {label}
+ *   label      {name?} -> {label}     with a name: that is it from now on
  *   bus        {} -> [{name, pid, program, service, fallback, calls?}, …]
  *   tree       {} -> [{pid, parent (0: nobody), program, service, …}, …]
  *   trace      {pid | name} -> {} + socket: the records above come there

@@ -19,6 +19,7 @@
 enum type {
 	TYPE_BOOL,
 	TYPE_COUNT,
+	TYPE_POSITIVE, /* a count that is not 0 */
 	TYPE_BYTES,
 	TYPE_MS,
 	TYPE_TEXT,
@@ -38,6 +39,7 @@ static const struct key {
 	size_t offset;
 } keys[] = {
 	KEY("thoxd", "log-level", TYPE_TEXT, log_level),
+	KEY("thoxd", "label", TYPE_TEXT, label),
 	KEY("thoxd", "max-connections", TYPE_COUNT, max_connections),
 	KEY("thoxd", "max-processes", TYPE_COUNT, max_processes),
 	KEY("thoxd", "grace-time", TYPE_MS, grace_ms),
@@ -52,6 +54,8 @@ static const struct key {
 	KEY("limits", "memory", TYPE_BYTES, memory_bytes),
 	KEY("limits", "cpu", TYPE_MS, cpu_ms),
 	KEY("limits", "wall", TYPE_MS, wall_ms),
+	KEY("limits", "tasks", TYPE_POSITIVE, tasks),
+	KEY("limits", "descriptors", TYPE_POSITIVE, descriptors),
 	KEY("zygote", "pool", TYPE_COUNT, pool),
 	KEY("zygote", "starts", TYPE_COUNT, zygote_starts),
 	KEY("zygote", "age", TYPE_MS, zygote_age_ms),
@@ -72,6 +76,8 @@ void config_init(struct config *c, const struct instance *instance)
 		.memory_bytes = 256ULL << 20,
 		.cpu_ms = 3600ULL * 1000,
 		.wall_ms = 24ULL * 3600 * 1000,
+		.tasks = 1024,
+		.descriptors = 2048,
 		.pool = 4,
 		.zygote_starts = 10000,
 		.zygote_age_ms = 3600ULL * 1000,
@@ -86,6 +92,7 @@ void config_init(struct config *c, const struct instance *instance)
 void config_deinit(struct config *c)
 {
 	free(c->log_level);
+	free(c->label);
 	free(c->mount_point);
 	free(c->mount_options);
 }
@@ -153,7 +160,7 @@ static int parse_bool(const char *text, bool *ret)
 	return -EINVAL;
 }
 
-static int parse_count(const char *text, uint64_t *ret)
+static int parse_count(const char *text, uint64_t least, uint64_t *ret)
 {
 	char *rest;
 	unsigned long value;
@@ -162,7 +169,7 @@ static int parse_count(const char *text, uint64_t *ret)
 		return -EINVAL;
 	errno = 0;
 	value = strtoul(text, &rest, 10);
-	if (errno || *rest || value > 1000000000)
+	if (errno || *rest || value < least || value > 1000000000)
 		return -EINVAL;
 	*ret = value;
 	return 0;
@@ -203,7 +210,9 @@ static int set(struct config *c, const struct key *k, const char *text)
 	case TYPE_BOOL:
 		return parse_bool(text, field);
 	case TYPE_COUNT:
-		return parse_count(text, field);
+		return parse_count(text, 0, field);
+	case TYPE_POSITIVE:
+		return parse_count(text, 1, field);
 	case TYPE_BYTES:
 		return config_parse_bytes(text, field);
 	case TYPE_MS:

@@ -18,6 +18,7 @@
 struct config {
 	/* [thoxd] */
 	char *log_level;
+	char *label; /* NULL: the host's name */
 	uint64_t max_connections;
 	uint64_t max_processes;
 	uint64_t grace_ms;
@@ -34,6 +35,8 @@ struct config {
 	uint64_t memory_bytes;
 	uint64_t cpu_ms;
 	uint64_t wall_ms;
+	uint64_t tasks;
+	uint64_t descriptors; /* contexts and ends of pipes */
 	/* [zygote] */
 	uint64_t pool;
 	uint64_t zygote_starts;

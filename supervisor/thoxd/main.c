@@ -18,6 +18,7 @@
 #include "base/instance.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "thoxd/label.h"
 #include "thoxd/server.h"
 
 static struct server server;
@@ -153,6 +154,7 @@ int main(int argc, char **argv)
 	server_init(&server, &in);
 	parent_init(&server.parent, &server);
 	configure(&in);
+	label_init(&server);
 	open_store(&in);
 	handle_signals();
 	ev_run(server.loop, 0);

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "rpc/control.h"
 #include "rpc/status.h"
+#include "thoxd/label.h"
 #include "thoxd/message.h"
 #include "thoxd/run.h"
 #include "thoxd/runner.h"
@@ -266,6 +267,28 @@ static int do_unmount(struct request *q)
 	return answer_mount(q, false);
 }
 
+static int do_label(struct request *q)
+{
+	char label[NAME_MAX_BYTES + 1];
+	int r = 0;
+
+	if (q->arguments.name.size > 0) {
+		r = mp_bytes_copy(q->arguments.name, label, sizeof(label));
+		r = r ? r : label_set(q->server, label);
+	}
+	if (r == -EINVAL)
+		return complain(q, STATUS_INVALID,
+				"a label is 1 to 128 bytes of A-Za-z0-9._+-, "
+				"not starting with a dot");
+	if (r < 0)
+		return complain(q, STATUS_ERROR, "the label cannot be kept: %s",
+				strerror(-r));
+	mp_write_map(&q->value, 1);
+	mp_write_str(&q->value, "label");
+	mp_write_str(&q->value, q->server->label);
+	return STATUS_OK;
+}
+
 static int do_shutdown(struct request *q)
 {
 	reply(q, STATUS_OK); /* while there is somebody to reply */
@@ -282,6 +305,7 @@ static const struct command commands[] = {
 	{ "resume", do_signal, RUN_RESUME, "let a stopped one go on" },
 	{ "mount", do_mount, 0, "mount the store" },
 	{ "unmount", do_unmount, 0, "unmount the store" },
+	{ "label", do_label, 0, "this machine's label" },
 	{ "shutdown", do_shutdown, 0, "end the instance" },
 };
 

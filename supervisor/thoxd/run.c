@@ -164,7 +164,7 @@ static void write_start(struct run *run, const struct run_spec *q)
 	mp_writer_init_heap(w);
 	mp_write_array(w, 2);
 	mp_write_uint(w, CONTROL_START);
-	mp_write_map(w, run->service[0] ? 12 : 11);
+	mp_write_map(w, run->service[0] ? 15 : 14);
 	if (run->service[0]) {
 		mp_write_str(w, "service");
 		mp_write_str(w, run->service);
@@ -183,6 +183,12 @@ static void write_start(struct run *run, const struct run_spec *q)
 	mp_write_uint(w, run->memory_bytes);
 	mp_write_str(w, "cpu_ms");
 	mp_write_uint(w, run->cpu_ms);
+	mp_write_str(w, "tasks");
+	mp_write_uint(w, run->tasks);
+	mp_write_str(w, "descriptors");
+	mp_write_uint(w, run->descriptors);
+	mp_write_str(w, "label");
+	mp_write_str(w, run->server->label);
 	mp_write_str(w, "demand_stdin");
 	mp_write_bool(w, q->demand_stdin);
 	mp_write_str(w, "interactive");
@@ -253,6 +259,9 @@ static struct run *run_alloc(struct server *s, const struct run_spec *q,
 		q->memory_bytes ? q->memory_bytes : config->memory_bytes;
 	run->cpu_ms = q->cpu_ms ? q->cpu_ms : config->cpu_ms;
 	run->wall_ms = q->wall_ms ? q->wall_ms : config->wall_ms;
+	run->tasks = q->tasks ? q->tasks : config->tasks;
+	run->descriptors =
+		q->descriptors ? q->descriptors : config->descriptors;
 	run->interactive = q->interactive;
 	ev_timer_init(&run->wall, on_wall, (double)run->wall_ms / 1000, 0.);
 	ev_timer_init(&run->cpu, on_cpu, (double)run->cpu_ms / 1000, 0.);

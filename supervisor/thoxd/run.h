@@ -67,6 +67,8 @@ struct run {
 	uint64_t memory_bytes; /* limits; 0: none */
 	uint64_t cpu_ms;
 	uint64_t wall_ms;
+	uint64_t tasks;
+	uint64_t descriptors;
 	bool interactive;
 
 	struct mp_writer start; /* the message to its runner */

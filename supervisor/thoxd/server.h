@@ -37,6 +37,7 @@ struct server {
 	struct ev_loop *loop;
 	const struct instance *instance;
 	struct config config;
+	char label[NAME_MAX_BYTES + 1];
 	struct parent parent;
 	pid_t keeper_pid;
 	struct process_table processes;

@@ -35,4 +35,6 @@ struct run_spec {
 	uint64_t memory_bytes;
 	uint64_t cpu_ms;
 	uint64_t wall_ms;
+	uint64_t tasks;
+	uint64_t descriptors;
 };

@@ -156,10 +156,12 @@ static void write_limits(struct mp_writer *w, const struct run *run)
 
 	read_proc(run_pid(run), "limits", file);
 	mp_write_str(w, "limits");
-	mp_write_map(w, 3 + ARRAY_SIZE(rows));
+	mp_write_map(w, 5 + ARRAY_SIZE(rows));
 	number(w, "memory_bytes", run->memory_bytes);
 	number(w, "cpu_ms", run->cpu_ms);
 	number(w, "wall_ms", run->wall_ms);
+	number(w, "tasks", run->tasks);
+	number(w, "descriptors", run->descriptors);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const char *at = strstr(file, rows[i].line);
 
@@ -318,8 +320,9 @@ void status_write_server(struct mp_writer *w, struct server *s)
 	struct utsname kernel = { 0 };
 
 	uname(&kernel);
-	mp_write_map(w, 22);
+	mp_write_map(w, 23);
 	text(w, "software", "thox " PACKAGE_VERSION);
+	text(w, "label", s->label);
 	number(w, "pid", (uint64_t)getpid());
 	number(w, "keeper_pid", (uint64_t)s->keeper_pid);
 	number(w, "uptime_ms", (clock_ns() - s->started_ns) / 1000000);

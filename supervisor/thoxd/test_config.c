@@ -49,11 +49,14 @@ static void test_values(void)
 			   "[thoxd]\n"
 			   "mount = no\n"
 			   "log-level = debug\n"
+			   "label = Turtle_7\n"
 			   "max-connections = 17\n"
 			   "[limits]\n"
 			   "memory = 64M\n"
 			   "cpu = 1.5min\n"
 			   "wall = 0\n"
+			   "tasks = 12\n"
+			   "descriptors = 34\n"
 			   "[mount]\n"
 			   "point = /srv/thox\n"
 			   "[zygote]\n"
@@ -66,6 +69,9 @@ static void test_values(void)
 	CHECK_EQ(config.memory_bytes, 64 << 20);
 	CHECK_EQ(config.cpu_ms, 90000);
 	CHECK_EQ(config.wall_ms, 0);
+	CHECK_STR(config.label, "Turtle_7");
+	CHECK_EQ(config.tasks, 12);
+	CHECK_EQ(config.descriptors, 34);
 	CHECK_STR(config.mount_point, "/srv/thox");
 	CHECK_EQ(config.uid_first, 1000000);
 	CHECK_EQ(config.uid_last, 1000099);
@@ -111,6 +117,8 @@ static void test_refused_values(void)
 		"[thoxd]\nmax-connections = -1\n",
 		"[thoxd]\nmax-connections = 1x\n",
 		"[thoxd]\nmount = perhaps\n",
+		"[limits]\ntasks = 0\n",
+		"[limits]\ndescriptors = 0\n",
 	};
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
