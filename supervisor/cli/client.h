@@ -1,12 +1,15 @@
 #pragma once
 
 /*
- * A client's link to thoxd: found, started when absent, checked, greeted.
+ * A client's link to thoxd: found, started when absent, checked, greeted,
+ * with what the user is told when that fails. native/connect.h has the parts,
+ * and what reads the link.
  */
 
 #include <stdbool.h>
 
 #include "base/instance.h"
+#include "native/connect.h"
 #include "rpc/link.h"
 
 /*
@@ -20,18 +23,3 @@
  * @start is false; everything else has been said on standard error.
  */
 int client_open(const struct instance *in, bool start, struct link *ret_link);
-
-/*
- * Wait for the next message, at most @timeout_ms (-1: for ever). 1 and a
- * message; -ETIMEDOUT; -ECONNRESET; -EPROTO; … The hello is checked and
- * passed over. Says nothing.
- */
-int client_receive(struct link *l, int timeout_ms,
-		   struct link_message *ret_message);
-
-/* For those who poll themselves: 1 when @m was the hello, 0 when it was not,
- * -EPROTONOSUPPORT for another version. */
-int client_hello(const struct link_message *m);
-
-/* How long a thoxd that lives may take to say hello. */
-#define CLIENT_HELLO_MS 10000

@@ -141,7 +141,7 @@ static int ask(struct link *l, const char *verb, json_t *arguments,
 
 	json_decref(arguments);
 	if (r == 0)
-		r = client_receive(l, ANSWER_MS, &m);
+		r = connect_receive(l, ANSWER_MS, &m);
 	if (r < 0)
 		return lost(r);
 	r = parse_reply(&m, ret_value);
@@ -330,7 +330,7 @@ int ctl_shutdown(struct ctl *ctl)
 	r = ask(&l, "shutdown", json_object(), &value);
 	json_decref(value);
 	if (r == CTL_OK)
-		while (client_receive(&l, SHUTDOWN_S * 1000, &m) > 0)
+		while (connect_receive(&l, SHUTDOWN_S * 1000, &m) > 0)
 			link_message_deinit(&m);
 	link_deinit(&l);
 	if (r != CTL_OK)

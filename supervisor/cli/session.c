@@ -309,7 +309,7 @@ static int on_message(struct session *s, const struct link_message *m,
 	int hello;
 
 	if (!s->greeted) {
-		hello = client_hello(m);
+		hello = connect_is_hello(m);
 		s->greeted = hello > 0;
 		if (hello != 0)
 			return hello < 0 ? hello : 0;
@@ -358,7 +358,7 @@ static int wait_once(struct session *s)
 		{ .fd = s->demand_fd, .events = POLLIN },
 		{ .fd = terminal ? STDIN_FILENO : -1, .events = POLLIN },
 	};
-	int n = poll(p, ARRAY_SIZE(p), s->greeted ? -1 : CLIENT_HELLO_MS);
+	int n = poll(p, ARRAY_SIZE(p), s->greeted ? -1 : CONNECT_HELLO_MS);
 
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
