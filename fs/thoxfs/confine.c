@@ -2,110 +2,13 @@
 
 #include "confine.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/landlock.h>
 #include <seccomp.h>
-#include <stdint.h>
-#include <sys/ioctl.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include "base/fd.h"
+#include "base/confine.h"
 #include "base/util.h"
-#include "config.h"
-
-/* Newer than Debian 12's headers: Landlock's third to fifth version. */
-#define ACCESS_FS_TRUNCATE  (1ULL << 14)
-#define ACCESS_FS_IOCTL_DEV (1ULL << 15)
-#define ACCESS_NET_ALL	    3ULL /* bind and connect TCP */
-
-#define ACCESS_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
-#define ACCESS_STORE                                                           \
-	(ACCESS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE |                         \
-	 LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |      \
-	 LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |           \
-	 LANDLOCK_ACCESS_FS_MAKE_SYM | LANDLOCK_ACCESS_FS_REFER |              \
-	 ACCESS_FS_TRUNCATE)
-
-struct ruleset {
-	uint64_t handled_access_fs;
-	uint64_t handled_access_net; /* from the fourth version on */
-};
-
-/* All rights that this kernel's Landlock knows are taken away. */
-static int ruleset_new(uint64_t *ret_handled)
-{
-	struct ruleset attr = { .handled_access_fs = (1ULL << 14) - 1 };
-	size_t size = sizeof(attr.handled_access_fs);
-	long version, fd;
-
-	version = syscall(SYS_landlock_create_ruleset, NULL, 0,
-			  LANDLOCK_CREATE_RULESET_VERSION);
-	if (version < 0)
-		return -errno;
-	if (version < 2)
-		attr.handled_access_fs &= ~LANDLOCK_ACCESS_FS_REFER;
-	if (version >= 3)
-		attr.handled_access_fs |= ACCESS_FS_TRUNCATE;
-	if (version >= 4) {
-		attr.handled_access_net = ACCESS_NET_ALL;
-		size = sizeof(attr);
-	}
-	if (version >= 5)
-		attr.handled_access_fs |= ACCESS_FS_IOCTL_DEV;
-	fd = syscall(SYS_landlock_create_ruleset, &attr, size, 0);
-	if (fd < 0)
-		return -errno;
-	*ret_handled = attr.handled_access_fs;
-	return (int)fd;
-}
-
-static int allow_below(int ruleset, const char *path, uint64_t access)
-{
-	_cleanup_(fd_closep) int fd = -1;
-	struct landlock_path_beneath_attr rule = { .allowed_access = access };
-
-	fd = open(path, O_PATH | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	rule.parent_fd = fd;
-	if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH,
-		    &rule, 0) < 0)
-		return -errno;
-	return 0;
-}
-
-static int confine_files(const struct confine_options *options)
-{
-	_cleanup_(fd_closep) int ruleset = -1;
-	uint64_t handled = 0;
-	int r;
-
-	ruleset = ruleset_new(&handled);
-	if (ruleset < 0)
-		return ruleset;
-	r = allow_below(ruleset, options->store_path, ACCESS_STORE & handled);
-	if (r == 0)
-		r = allow_below(ruleset, "/proc", ACCESS_READ);
-	if (r == 0 && options->builtin_path) {
-		r = allow_below(ruleset, options->builtin_path, ACCESS_READ);
-		if (r == -ENOENT)
-			r = 0; /* no layer below */
-	}
-	if (r == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
-		r = -errno;
-	return r;
-}
 
 /* Everything thoxfs asks of the kernel, and who in it asks. */
-struct call {
-	int nr;
-	const char *who;
-};
-
-static const struct call allowed[] = {
+static const struct confine_call allowed[] = {
 	{ SCMP_SYS(read), "session, follower" },
 	{ SCMP_SYS(write), "session: notifications; log" },
 	{ SCMP_SYS(ioctl), "teller: FIONREAD; Landlock leaves no device" },
@@ -199,57 +102,26 @@ static const struct call allowed[] = {
 	{ SCMP_SYS(exit_group), "the end" },
 };
 
-/*
- * What is not in the table fails as if the kernel had no such call: library
- * code then falls back or reports an error, and a rarely taken path that the
- * table forgot does not take the mount down.
- */
-static int confine_calls(const struct call *calls, size_t count)
+int thoxfs_confine(const struct confine_options *options,
+		   const char **ret_layer)
 {
-#ifdef THOX_SANITIZED
-	/* The sanitizers' own calls are too many, and vary. */
-	(void)calls;
-	(void)count;
-	return 0;
-#else
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
-	int r = ctx ? 0 : -ENOMEM;
+	const struct confine_path paths[] = {
+		{ options->store_path, CONFINE_WRITE, false },
+		{ "/proc", CONFINE_READ, false },
+		{ options->builtin_path, CONFINE_READ, true },
+	};
+	size_t n = ARRAY_SIZE(paths) - !options->builtin_path;
 
-	if (r == 0)
-		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	for (size_t i = 0; r == 0 && i < count; i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i].nr, 0);
-	if (r == 0)
-		r = seccomp_load(ctx);
-	seccomp_release(ctx);
-	return r;
-#endif
+	return confine(paths, n, allowed, ARRAY_SIZE(allowed), ret_layer);
 }
 
-int confine(const struct confine_options *options, const char **ret_layer)
-{
-	int r;
-
-	*ret_layer = "no_new_privs";
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return -errno;
-	*ret_layer = "Landlock";
-	r = confine_files(options);
-	if (r < 0)
-		return r;
-	*ret_layer = "seccomp";
-	return confine_calls(allowed, ARRAY_SIZE(allowed));
-}
-
-static const struct call allowed_to_teller[] = {
+static const struct confine_call allowed_to_teller[] = {
 	{ SCMP_SYS(read), "what to tell" },
 	{ SCMP_SYS(write), "to the kernel" },
 	{ SCMP_SYS(exit_group), "the end" },
 };
 
-int confine_to_pipe(void)
+int thoxfs_confine_teller(void)
 {
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return -errno;
 	return confine_calls(allowed_to_teller, ARRAY_SIZE(allowed_to_teller));
 }

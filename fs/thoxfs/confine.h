@@ -17,7 +17,8 @@ struct confine_options {
 
 /* -ENOSYS or -EOPNOTSUPP: the kernel has no Landlock; names the layer that
  * failed in @ret_layer. */
-int confine(const struct confine_options *options, const char **ret_layer);
+int thoxfs_confine(const struct confine_options *options,
+		   const char **ret_layer);
 
 /* All but read, write and exit: for the teller. */
-int confine_to_pipe(void);
+int thoxfs_confine_teller(void);

@@ -218,7 +218,7 @@ static int serve(int fuse_fd, void *user)
 	r = notifier_prepare(&fs, fuse_fd);
 	if (r < 0)
 		return fail("cannot watch the store", r);
-	r = confine(&confinement, &layer);
+	r = thoxfs_confine(&confinement, &layer);
 	if (r < 0)
 		return fail(layer, r);
 

@@ -67,7 +67,7 @@ static _Noreturn void run(int pipe_fd, int fuse_fd)
 	ignore_signals();
 	prctl(PR_SET_NAME, "thoxfs-teller");
 	keep_only(pipe_fd, fuse_fd);
-	if (confine_to_pipe() < 0)
+	if (thoxfs_confine_teller() < 0)
 		_exit(1);
 	while ((n = read(0, data + used, sizeof(data) - used)) > 0) {
 		used += (size_t)n;
