@@ -26,7 +26,8 @@ struct store {
 	char *path;
 	int rootfd, lockfd, versionsfd, draftsfd, rejectedfd;
 	int dirfd[DIR_COUNT], scratchfd[DIR_COUNT];
-	int builtinfd; /* -1: no layer below */
+	int builtinfd;		     /* -1: no layer below */
+	int builtindirfd[DIR_COUNT]; /* its directories; -1: none */
 	bool relaxed, readonly;
 	atomic_bool failed; /* a sync did; nothing is written any more */
 	unsigned keep;

@@ -39,7 +39,7 @@ static void stat_entry(const char *name, const struct stat *st,
 	strcpy(e->name, name);
 }
 
-/* The directory of the layer below. */
+/* The directory of the layer below, to be listed. */
 static int builtin_dir(struct store *s, enum store_dir dir, int *ret_fd)
 {
 	int fd;
@@ -57,14 +57,13 @@ static int builtin_dir(struct store *s, enum store_dir dir, int *ret_fd)
 static int builtin_read(struct store *s, enum store_dir dir, const char *name,
 			struct store_entry *ret_entry, int *ret_fd)
 {
-	_cleanup_(fd_closep) int dirfd = -1, fd = -1;
+	_cleanup_(fd_closep) int fd = -1;
+	int dirfd = s->builtindirfd[dir], r = 0;
 	struct store_entry e;
 	struct stat st;
-	int r;
 
-	r = builtin_dir(s, dir, &dirfd);
-	if (r < 0)
-		return r;
+	if (dirfd < 0)
+		return -ENOENT;
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	stat_entry(name, &st, &e);

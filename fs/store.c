@@ -297,9 +297,14 @@ static void take_options(struct store *s, const struct store_options *options)
 						  : STORE_FILE_BYTES_DEFAULT;
 	s->quota_bytes = o->quota_bytes;
 	/* A layer below that is not there holds nothing. */
-	if (o->builtin_path)
-		s->builtinfd = open(o->builtin_path,
-				    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (!o->builtin_path)
+		return;
+	s->builtinfd =
+		open(o->builtin_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < DIR_DATA && s->builtinfd >= 0; i++)
+		s->builtindirfd[i] =
+			openat(s->builtinfd, store_dir_name((enum store_dir)i),
+			       O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 static struct store *new_store(const char *path)
@@ -311,7 +316,7 @@ static struct store *new_store(const char *path)
 	s->rootfd = s->lockfd = s->versionsfd = s->draftsfd = s->rejectedfd =
 		s->builtinfd = s->index.fd = s->journal.fd = -1;
 	for (int i = 0; i < DIR_COUNT; i++)
-		s->dirfd[i] = s->scratchfd[i] = -1;
+		s->dirfd[i] = s->scratchfd[i] = s->builtindirfd[i] = -1;
 	pthread_mutex_init(&s->commit, NULL);
 	pthread_mutex_init(&s->memory, NULL);
 	pthread_mutex_init(&s->ids, NULL);
@@ -372,6 +377,7 @@ struct store *store_free(struct store *s)
 	for (int i = 0; i < DIR_COUNT; i++) {
 		fd_close(s->dirfd[i]);
 		fd_close(s->scratchfd[i]);
+		fd_close(s->builtindirfd[i]);
 	}
 	fd_close(s->versionsfd);
 	fd_close(s->draftsfd);

@@ -65,7 +65,7 @@ static int resize_draft(struct thoxfs *fs, fuse_req_t req, fuse_ino_t ino,
 	r = store_draft_truncate(d->store, size);
 	if (r < 0)
 		return r;
-	draft_set_written(fs, d, true);
+	draft_set_written(d, true);
 	if (by_handle || d->opens)
 		return 0;
 	return publish_truncation(fs, req, ino, d);

@@ -37,7 +37,7 @@ int close_publish(struct thoxfs *fs, struct draft *d, enum job_kind kind,
 	job->exclusive = d->exclusive && d->created;
 	job->resent = fs->resent;
 	d->jobs++;
-	draft_set_written(fs, d, false);
+	draft_set_written(d, false);
 	d->truncated = false;
 	*ret_job = job;
 	return 0;

@@ -19,8 +19,6 @@
 #define BATCH 64
 /* Housekeeping of the store when nothing happened for so long. */
 #define IDLE_SECONDS 2
-/* How long a commit waits for others to join, where there are others. */
-#define COMPANY_NS (150 * 1000)
 
 struct job *job_new(enum job_kind kind, enum store_dir dir, const char *name)
 {
@@ -364,7 +362,9 @@ void job_submit(struct thoxfs *fs, struct job *job)
 	}
 	*c->queued_last = job;
 	c->queued_last = &job->next;
-	pthread_cond_signal(&c->wake);
+	/* One at work takes this one next, with all that come meanwhile. */
+	if (!c->running)
+		pthread_cond_signal(&c->wake);
 }
 
 /* Wait for jobs, keeping the store tidy meanwhile; false at the end. */
@@ -394,27 +394,6 @@ static bool wait_for_jobs(struct thoxfs *fs, bool *tidy)
 	return true;
 }
 
-/*
- * Others are in the middle of writing: they are most likely as quick as this
- * one, and a sync shared is a sync saved. With one writer nobody waits.
- */
-static void wait_for_company(struct thoxfs *fs)
-{
-	struct committer *c = &fs->committer;
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += COMPANY_NS;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
-	while (fs->drafts.dirty && !c->stopping)
-		if (pthread_cond_timedwait(&c->wake, &fs->lock, &until) ==
-		    ETIMEDOUT)
-			return;
-}
-
 static void *committer_main(void *user)
 {
 	struct thoxfs *fs = user;
@@ -423,8 +402,6 @@ static void *committer_main(void *user)
 
 	pthread_mutex_lock(&fs->lock);
 	while (wait_for_jobs(fs, &tidy)) {
-		if (!fs->relaxed)
-			wait_for_company(fs);
 		c->running = c->queued;
 		c->queued = NULL;
 		c->queued_last = &c->queued;

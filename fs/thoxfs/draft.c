@@ -56,7 +56,6 @@ static void draft_free(struct thoxfs *fs, struct draft *d, bool keep)
 	*at = d->next;
 	fs->drafts.count--;
 	draft_set_created(fs, d, false);
-	draft_set_written(fs, d, false);
 	if (keep)
 		store_draft_leave(d->store);
 	else
@@ -84,16 +83,13 @@ static void mark_unwritten(struct draft *d)
 	d->marked = true;
 }
 
-void draft_set_written(struct thoxfs *fs, struct draft *d, bool written)
+void draft_set_written(struct draft *d, bool written)
 {
 	if (written && d->marked) {
 		(void)fchmod(store_draft_fd(d->store), 0600);
 		d->marked = false;
 	}
-	if (d->written == written)
-		return;
 	d->written = written;
-	fs->drafts.dirty += written ? 1 : -1;
 }
 
 static int fill_from_builtin(struct thoxfs *fs, struct store_draft *store,
@@ -149,7 +145,7 @@ static void find_out_state(struct thoxfs *fs, struct draft *d)
 	d->marked = st.st_mode & MODE_UNWRITTEN;
 	d->truncated = st.st_size == 0;
 	if (st.st_size > 0 && !d->marked)
-		draft_set_written(fs, d, true);
+		draft_set_written(d, true);
 }
 
 int draft_get(struct thoxfs *fs, uint64_t id, struct draft **ret_draft)

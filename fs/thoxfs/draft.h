@@ -61,7 +61,6 @@ struct drafts {
 	uint64_t clock;
 	unsigned created; /* how many have `created` set */
 	unsigned count;	  /* of all */
-	unsigned dirty;	  /* how many have `written` set */
 };
 
 /* A new one with @base's content, or (NULL) empty and so truncated. */
@@ -72,7 +71,7 @@ struct draft *draft_find(struct thoxfs *fs, uint64_t id);
 /* By id, also one of a former thoxfs; -ESTALE when it is gone. */
 int draft_get(struct thoxfs *fs, uint64_t id, struct draft **ret_draft);
 /* It was written to, or its size was set; or that was taken care of. */
-void draft_set_written(struct thoxfs *fs, struct draft *d, bool written);
+void draft_set_written(struct draft *d, bool written);
 /* Free it when nothing refers to it any more. */
 void draft_settle(struct thoxfs *fs, struct draft *d);
 void draft_forget(struct thoxfs *fs, uint64_t id, uint64_t lookups);

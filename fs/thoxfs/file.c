@@ -301,7 +301,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size,
 		if (n == 0)
 			n = store_draft_write(d->store, data, size, offset);
 		if (n > 0)
-			draft_set_written(fs, d, true);
+			draft_set_written(d, true);
 	} else if (node_kind(ino) == NODE_PLAIN) {
 		n = plain_get(fs, node_id(ino), &p);
 		if (n == 0)

@@ -31,6 +31,8 @@
  * library offers no other place for it, and there is one session a process.
  */
 static bool swallow_replies;
+/* There is another processor for who asks. */
+static bool spins;
 
 _Thread_local int session_through_teller = -1;
 
@@ -53,10 +55,25 @@ static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
 	return total;
 }
 
+/*
+ * Who has just been answered most often asks again at once, and to be woken
+ * for that costs more than all else in a request: look for a moment first.
+ * The descriptor does not block, so that a look is also the reading.
+ */
 static ssize_t io_read(int fd, void *data, size_t size, void *userdata)
 {
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	uint64_t until = 0;
+	ssize_t n;
+
 	(void)userdata;
-	return read(fd, data, size);
+	while ((n = read(fd, data, size)) < 0 && errno == EAGAIN) {
+		if (spins && !until)
+			until = clock_ns() + SPIN_NS;
+		else if ((!spins || clock_ns() >= until) && poll(&p, 1, -1) < 0)
+			return -1;
+	}
+	return n;
 }
 
 static const struct fuse_custom_io custom_io = {
@@ -149,7 +166,10 @@ int session_open(struct thoxfs *fs, struct session *session)
 	const struct fuse_in_header *header;
 	int r;
 
-	session->spins = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+	spins = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+	r = fd_set_nonblocking(session->fuse_fd);
+	if (r < 0)
+		return r;
 	r = session_new(fs, session);
 	if (r < 0)
 		return r;
@@ -190,26 +210,12 @@ int session_resume(struct session *session)
 	return notify_raw(session, NOTIFY_RESEND);
 }
 
-/*
- * Who has just been answered most often asks again at once, and to be woken
- * for that costs more than all else in a request: look for a moment first.
- */
-static void look_for_next(int fd)
-{
-	const uint64_t until = clock_ns() + SPIN_NS;
-
-	while (!is_waiting(fd) && clock_ns() < until)
-		;
-}
-
 int session_run(struct thoxfs *fs, struct session *session)
 {
 	struct fuse_buf buf = { 0 };
 	int r = 0;
 
 	while (!fuse_session_exited(fs->session)) {
-		if (session->spins)
-			look_for_next(session->fuse_fd);
 		r = fuse_session_receive_buf(fs->session, &buf);
 		if (r == -EINTR)
 			continue;

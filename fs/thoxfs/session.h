@@ -34,7 +34,6 @@ struct session {
 	bool can_resend; /* the kernel sends a successor what was lost */
 	bool unmounted;	 /* the loop ended because the mount did */
 	bool debug;
-	bool spins; /* there is another processor for who asks */
 };
 
 /*
