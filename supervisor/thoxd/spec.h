@@ -37,4 +37,5 @@ struct run_spec {
 	uint64_t wall_ms;
 	uint64_t tasks;
 	uint64_t descriptors;
+	uint64_t processes; /* that come of it, at a time */
 };
