@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/tap.h"
+#include "base/utf8.h"
 
 /* Verify that a text in a memfd is whole and cannot be changed. */
 static void test_bytes_in_a_descriptor(void)
@@ -143,6 +144,67 @@ static void test_lists(void)
 	CHECK(list_first(&head, struct item, list) == &items[0]);
 }
 
+/* The code point as UTF-8 would have it, valid or not: its length. */
+static size_t encode(unsigned long c, char *to)
+{
+	if (c < 0x80) {
+		to[0] = (char)c;
+		return 1;
+	}
+	if (c < 0x800) {
+		to[0] = (char)(0xc0 | c >> 6);
+		to[1] = (char)(0x80 | (c & 0x3f));
+		return 2;
+	}
+	if (c < 0x10000) {
+		to[0] = (char)(0xe0 | c >> 12);
+		to[1] = (char)(0x80 | (c >> 6 & 0x3f));
+		to[2] = (char)(0x80 | (c & 0x3f));
+		return 3;
+	}
+	to[0] = (char)(0xf0 | c >> 18);
+	to[1] = (char)(0x80 | (c >> 12 & 0x3f));
+	to[2] = (char)(0x80 | (c >> 6 & 0x3f));
+	to[3] = (char)(0x80 | (c & 0x3f));
+	return 4;
+}
+
+/* Verify that every code point is UTF-8, and nothing else is. */
+static void test_utf8(void)
+{
+	static const char *const wrong[] = {
+		"\x80",
+		"\xc0\xaf",
+		"\xc1\xbf",
+		"\xe0\x9f\xbf",
+		"\xf0\x8f\xbf\xbf",
+		"\xf5\x80\x80\x80",
+		"\xf8\x88\x80\x80\x80",
+		"\xff",
+		"\xc3(",
+		"\xe2\x82",
+		"\xe2(\xa1",
+	};
+	char text[200];
+
+	for (unsigned long c = 0; c < 0x120000; c++) {
+		size_t n = encode(c, text);
+
+		CHECK_EQ(utf8_valid(text, n),
+			 c < 0x110000 && (c < 0xd800 || c > 0xdfff));
+		CHECK(n == 1 || !utf8_valid(text, n - 1));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+		CHECK(!utf8_valid(wrong[i], strlen(wrong[i])));
+	CHECK(utf8_valid("", 0));
+	for (size_t i = 0; i < sizeof(text); i++) { /* at every place */
+		memset(text, 'a', sizeof(text));
+		CHECK(utf8_valid(text, sizeof(text)));
+		text[i] = (char)0xe9;
+		CHECK(!utf8_valid(text, sizeof(text)));
+	}
+}
+
 int main(void)
 {
 	RUN(test_bytes_in_a_descriptor);
@@ -152,5 +214,6 @@ int main(void)
 	RUN(test_directories_are_private);
 	RUN(test_long_socket_paths);
 	RUN(test_lists);
+	RUN(test_utf8);
 	return tap_done();
 }
