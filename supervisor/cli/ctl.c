@@ -25,66 +25,66 @@ static const char signal_help[] =
 const struct command ctl_commands[] = {
 	{ "ps", "", "list the processes",
 	  "Starts the instance when it does not run.", 0, 0, START_IF_DOWN,
-	  ctl_ps },
+	  ctl_ps, NULL },
 	{ "status", "[PID]", "show the instance, or one process",
 	  "What is shown of a process's sandbox is read back from the kernel.\n"
 	  "Starts the instance when it does not run.",
-	  0, 1, START_IF_DOWN, ctl_status },
+	  0, 1, START_IF_DOWN, ctl_status, NULL },
 	{ "kill", "PID|NAME", "end processes at once", signal_help, 1, 1,
-	  START_NEVER, ctl_signal },
+	  START_NEVER, ctl_signal, NULL },
 	{ "terminate", "PID|NAME",
 	  "ask processes to end, and kill those that do not", signal_help, 1, 1,
-	  START_NEVER, ctl_signal },
+	  START_NEVER, ctl_signal, NULL },
 	{ "pause", "PID|NAME", "stop processes until they are resumed",
-	  signal_help, 1, 1, START_NEVER, ctl_signal },
+	  signal_help, 1, 1, START_NEVER, ctl_signal, NULL },
 	{ "resume", "PID|NAME", "let paused processes go on", signal_help, 1, 1,
-	  START_NEVER, ctl_signal },
+	  START_NEVER, ctl_signal, NULL },
 	{ "mount", "[DIR]", "mount the store",
 	  "Without DIR: where thoxd.conf says, by default ~/thox, /thox or\n"
 	  "$THOX_DIR/mnt. Starts the instance when it does not run.",
-	  0, 1, START_IF_DOWN, ctl_mount },
+	  0, 1, START_IF_DOWN, ctl_mount, NULL },
 	{ "unmount", "[DIR]", "unmount the store",
 	  "Programs go on; the store stays readable by `thoxctl store`.", 0, 1,
-	  START_NEVER, ctl_mount },
+	  START_NEVER, ctl_mount, NULL },
 	{ "label", "[NAME]", "show this machine's label, or set it",
 	  "The label is how other machines call this one, and what os.label()\n"
 	  "answers. One that is set here is kept, and comes before that of\n"
 	  "thoxd.conf. Starts the instance when it does not run.",
-	  0, 1, START_IF_DOWN, ctl_label },
+	  0, 1, START_IF_DOWN, ctl_label, NULL },
 	{ "shutdown", "", "end the instance and all its processes",
 	  "Returns when nothing is left of it.", 0, 0, START_NEVER,
-	  ctl_shutdown },
+	  ctl_shutdown, NULL },
 	{ "store ls", "[DIR|NAME]", "list programs, or another directory",
 	  "DIR is programs, libraries, runtimes, services or data.", 0, 1,
-	  START_UNNEEDED, ctl_store_ls },
+	  START_UNNEEDED, ctl_store_ls, NULL },
 	{ "store cat", "NAME[@VERSION|@rejected]", "print a text",
 	  REFERENCE "\nNAME@rejected is the newest text that was refused.", 1,
-	  1, START_UNNEEDED, ctl_store_cat },
+	  1, START_UNNEEDED, ctl_store_cat, NULL },
 	{ "store put", "NAME FILE|-", "publish a text, from a file or stdin",
 	  "The text is checked first; one that is refused is kept as\n"
 	  "NAME@rejected, and the exit code is 5.\n" REFERENCE,
-	  2, 2, START_UNNEEDED, ctl_store_put },
+	  2, 2, START_UNNEEDED, ctl_store_put, NULL },
 	{ "store log", "NAME", "show the versions of a name, oldest first",
 	  REFERENCE "\nRefused texts are shown with their reason.", 1, 1,
-	  START_UNNEEDED, ctl_store_log },
+	  START_UNNEEDED, ctl_store_log, NULL },
 	{ "store diff", "NAME[@VERSION] [NAME[@VERSION]]",
 	  "compare two versions",
 	  "With one name without a version, the one before the newest is\n"
 	  "compared with it; with one version, that one with the newest.\n"
 	  "NAME@rejected works, too.\n" REFERENCE,
-	  1, 2, START_UNNEEDED, ctl_store_diff },
+	  1, 2, START_UNNEEDED, ctl_store_diff, NULL },
 	{ "store rollback", "NAME[@VERSION]", "publish an older version again",
 	  "Without a version, the one before the newest. It becomes a new\n"
 	  "version; nothing is lost.\n" REFERENCE,
-	  1, 1, START_UNNEEDED, ctl_store_rollback },
+	  1, 1, START_UNNEEDED, ctl_store_rollback, NULL },
 	{ "store verify", "[NAME]",
 	  "read every text again and compare its SHA-256",
 	  "Names what differs; the exit code is 1 when something does.", 0, 1,
-	  START_UNNEEDED, ctl_store_verify },
+	  START_UNNEEDED, ctl_store_verify, NULL },
 	{ "store rm", "NAME", "remove a name",
 	  "Its versions stay: `store log`, `store rollback NAME@VERSION`. A\n"
 	  "built-in of that name shows again.\n" REFERENCE,
-	  1, 1, START_UNNEEDED, ctl_store_rm },
+	  1, 1, START_UNNEEDED, ctl_store_rm, NULL },
 };
 const size_t ctl_n_commands = ARRAY_SIZE(ctl_commands);
 
@@ -95,15 +95,6 @@ static const char options_help[] =
 	"system's\n"
 	"  -h, --help             this, or a command's own help\n"
 	"  -V, --version\n";
-
-static const struct option long_options[] = {
-	{ "json", no_argument, NULL, 'j' },
-	{ "system", no_argument, NULL, 's' },
-	{ "user", no_argument, NULL, 'u' },
-	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' },
-	{ NULL, 0, NULL, 0 },
-};
 
 static void print_help(void)
 {
@@ -125,11 +116,29 @@ static void print_help(void)
 	       options_help);
 }
 
+static void print_option(const struct ctl_option *o)
+{
+	char letter[8] = "    ", head[64];
+
+	if (o->letter)
+		snprintf(letter, sizeof(letter), "-%c, ", o->letter);
+	snprintf(head, sizeof(head), "--%s%s%s", o->name,
+		 o->argument ? " " : "", o->argument ? o->argument : "");
+	printf("  %s%-18s %s\n", letter, head, o->help);
+}
+
 static void print_command_help(const struct command *c)
 {
-	printf("Usage: thoxctl [OPTION...] %s%s%s\n\n%c%s.\n%s\n\n%s", c->name,
+	printf("Usage: thoxctl [OPTION...] %s%s%s\n\n%c%s.\n%s\n\n", c->name,
 	       *c->operands ? " " : "", c->operands, c->summary[0] - 'a' + 'A',
-	       c->summary + 1, c->help, options_help);
+	       c->summary + 1, c->help);
+	if (c->options) {
+		puts("Options of this command:");
+		for (const struct ctl_option *o = c->options; o->name; o++)
+			print_option(o);
+		putchar('\n');
+	}
+	fputs(options_help, stdout);
 }
 
 /* The row that @argv begins with: one word, or two for the store's. */
@@ -186,36 +195,134 @@ struct wishes {
 	enum instance_mode mode;
 };
 
-/* Options may stand anywhere, since no command passes words on; `-` is an
+/* --- options ----------------------------------------------------------------
+ */
+
+static const struct option common_options[] = {
+	{ "json", no_argument, NULL, 'j' },
+	{ "system", no_argument, NULL, 's' },
+	{ "user", no_argument, NULL, 'u' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+};
+
+#define OWN 256 /* and its place in the command's options */
+
+struct option_table {
+	struct option longs[ARRAY_SIZE(common_options) + CTL_OPTIONS_MAX + 1];
+	char letters[8 + 2 * CTL_OPTIONS_MAX];
+};
+
+static void build_options(const struct command *c, struct option_table *t)
+{
+	size_t n = ARRAY_SIZE(common_options), used;
+
+	memset(t, 0, sizeof(*t));
+	memcpy(t->longs, common_options, sizeof(common_options));
+	strcpy(t->letters, "hV");
+	used = strlen(t->letters);
+	for (int i = 0; c && c->options && c->options[i].name; i++) {
+		const struct ctl_option *o = &c->options[i];
+
+		t->longs[n++] = (struct option){
+			.name = o->name,
+			.has_arg =
+				o->argument ? required_argument : no_argument,
+			.val = OWN + i,
+		};
+		if (!o->letter)
+			continue;
+		t->letters[used++] = o->letter;
+		if (o->argument)
+			t->letters[used++] = ':';
+	}
+}
+
+/* The place of a letter among the command's options, -1: none. */
+static int find_letter(const struct command *c, int letter)
+{
+	for (int i = 0; c && c->options && c->options[i].name; i++)
+		if (c->options[i].letter == letter)
+			return i;
+	return -1;
+}
+
+static void take_own(struct ctl *ctl, int i)
+{
+	ctl->values[i] = optarg ? optarg : "";
+}
+
+static void take_option(struct ctl *ctl, struct wishes *w, int option)
+{
+	int own = option >= OWN ? option - OWN
+				: find_letter(ctl->command, option);
+
+	if (own >= 0) {
+		take_own(ctl, own);
+		return;
+	}
+	switch (option) {
+	case 'j':
+		ctl->json = true;
+		break;
+	case 's':
+		w->mode = INSTANCE_SYSTEM;
+		break;
+	case 'u':
+		w->mode = INSTANCE_USER;
+		break;
+	case 'h':
+		w->help = true;
+		break;
+	case 'V':
+		w->version = true;
+		break;
+	}
+}
+
+/* Options may stand anywhere, those of a command behind its name; `-` is an
  * operand and `--` ends them. */
 static void parse_options(int argc, char **argv, struct ctl *ctl,
 			  struct wishes *w)
 {
+	struct option_table table;
 	int option;
 
+	build_options(ctl->command, &table);
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, "hV", long_options, NULL)) !=
-	       -1)
-		switch (option) {
-		case 'j':
-			ctl->json = true;
-			break;
-		case 's':
-			w->mode = INSTANCE_SYSTEM;
-			break;
-		case 'u':
-			w->mode = INSTANCE_USER;
-			break;
-		case 'h':
-			w->help = true;
-			break;
-		case 'V':
-			w->version = true;
-			break;
-		default:
-			say("%s: no such option", argv[optind - 1]);
-			w->bad = true;
+	while ((option = getopt_long(argc, argv, table.letters, table.longs,
+				     NULL)) != -1) {
+		if (option != '?') {
+			take_option(ctl, w, option);
+			continue;
 		}
+		say(optopt >= OWN || find_letter(ctl->command, optopt) >= 0
+			    ? "%s: wants an argument"
+			    : "%s: no such option",
+		    argv[optind - 1]);
+		w->bad = true;
+	}
+}
+
+const char *ctl_option(const struct ctl *ctl, const char *name)
+{
+	for (int i = 0; ctl->command->options[i].name; i++)
+		if (strcmp(ctl->command->options[i].name, name) == 0)
+			return ctl->values[i];
+	return NULL;
+}
+
+/* The command is the first word; only options without an argument may stand
+ * before it. */
+static const struct command *find_in(int argc, char **argv, int *ret_words)
+{
+	char *words[2];
+	int n = 0;
+
+	for (int i = 1; i < argc && n < 2; i++)
+		if (argv[i][0] != '-')
+			words[n++] = argv[i];
+	return find(n, words, ret_words);
 }
 
 static int locate(struct ctl *ctl, enum instance_mode mode)
@@ -273,16 +380,16 @@ int main(int argc, char **argv)
 	int words = 0;
 
 	say_init("thoxctl");
+	ctl.command = find_in(argc, argv, &words);
 	parse_options(argc, argv, &ctl, &w);
 	if (w.bad)
-		return wrong_use(NULL);
+		return wrong_use(ctl.command);
 	if (w.version) {
 		puts("thoxctl " PACKAGE_VERSION);
 		return CTL_OK;
 	}
 	argc -= optind;
 	argv += optind;
-	ctl.command = find(argc, argv, &words);
 	if (w.help && (ctl.command || argc == 0)) {
 		if (ctl.command)
 			print_command_help(ctl.command);

@@ -9,6 +9,16 @@
 
 #include "base/instance.h"
 
+#define CTL_OPTIONS_MAX 16
+
+/* An option of one command; the common ones are in ctl.c. */
+struct ctl_option {
+	const char *name;
+	char letter;	      /* 0: none */
+	const char *argument; /* what it is called; NULL: it takes none */
+	const char *help;
+};
+
 /* What the command line said. */
 struct ctl {
 	struct instance in;
@@ -16,6 +26,7 @@ struct ctl {
 	const struct command *command;
 	int argc; /* of what follows the command's name */
 	char **argv;
+	const char *values[CTL_OPTIONS_MAX]; /* of the command's options */
 };
 
 /* Does the command start an instance that does not run? */
@@ -37,7 +48,13 @@ struct command {
 	int min_operands, max_operands;
 	enum command_start start;
 	int (*fn)(struct ctl *ctl); /* returns the exit code */
+	/* behind the command's name; ended by a NULL name; or NULL */
+	const struct ctl_option *options;
 };
+
+/* What was given with an option of the command (the last time): NULL when it
+ * was not; "" for one without an argument. */
+const char *ctl_option(const struct ctl *ctl, const char *name);
 
 extern const struct command ctl_commands[];
 extern const size_t ctl_n_commands;
