@@ -1,0 +1,204 @@
+/* Storage, step 2, writing: what one transaction brings. */
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "storaged/database_private.h"
+#include "storaged/limits.h"
+
+/* Run to the end; there are no rows to see. */
+static int finish(struct database *db, sqlite3_stmt *s)
+{
+	int r = database_error(db, sqlite3_step(s));
+
+	sqlite3_reset(s);
+	return r;
+}
+
+static int run(struct database *db, enum statement which)
+{
+	sqlite3_stmt *s;
+	int r = database_statement(db, which, &s);
+
+	return r < 0 ? r : finish(db, s);
+}
+
+/* As SQLite's own where it has the type, so that people can read it. */
+static void bind_value(sqlite3_stmt *s, int at, const struct blob *value)
+{
+	struct mp_bytes raw = { value->data, value->size }, text;
+	struct mp_reader r;
+	double real;
+
+	mp_reader_init(&r, raw.p, raw.size);
+	switch (mp_peek(&r)) {
+	case MP_NIL:
+		sqlite3_bind_null(s, at);
+		return;
+	case MP_INT:
+		sqlite3_bind_int64(s, at, mp_read_int(&r));
+		return;
+	case MP_STR:
+		text = mp_read_str(&r);
+		sqlite3_bind_text64(s, at, text.p, text.size, SQLITE_STATIC,
+				    SQLITE_UTF8);
+		return;
+	case MP_DOUBLE:
+		/* SQLite takes "not a number" for NULL. */
+		real = mp_read_double(&r);
+		if (!isnan(real)) {
+			sqlite3_bind_double(s, at, real);
+			return;
+		}
+		break;
+	default:
+		break;
+	}
+	database_bind_bytes(s, at, raw);
+}
+
+static int write_change(struct database *db, const struct change *c)
+{
+	sqlite3_stmt *s;
+	int r = database_statement(db, c->value ? SET : REMOVE, &s);
+
+	if (r < 0)
+		return r;
+	database_bind_bytes(s, 1, c->key);
+	if (c->value) {
+		bind_value(s, 2, c->value);
+		sqlite3_bind_int64(s, 3, (int64_t)c->version);
+		if (c->expires_ms)
+			sqlite3_bind_int64(s, 4, c->expires_ms);
+		else
+			sqlite3_bind_null(s, 4);
+	}
+	return finish(db, s);
+}
+
+static int write_meta(struct database *db, const struct database_meta *m)
+{
+	sqlite3_stmt *s;
+	int r = database_statement(db, SET_META, &s);
+
+	if (r < 0)
+		return r;
+	sqlite3_bind_int64(s, 1, (int64_t)m->version);
+	sqlite3_bind_int64(s, 2, (int64_t)m->bytes);
+	sqlite3_bind_int64(s, 3, (int64_t)m->count);
+	sqlite3_bind_int64(s, 4, m->skew_ms);
+	sqlite3_bind_text(s, 5, m->boot, -1, SQLITE_STATIC);
+	return finish(db, s);
+}
+
+static int shift(struct database *db, int64_t shift_ms)
+{
+	sqlite3_stmt *s;
+	int r = database_statement(db, SHIFT, &s);
+
+	if (r < 0)
+		return r;
+	sqlite3_bind_int64(s, 1, shift_ms);
+	return finish(db, s);
+}
+
+int database_commit(struct database *db, const struct batch *b)
+{
+	int r = run(db, BEGIN);
+
+	if (r < 0)
+		return r;
+	if (b->shift_ms)
+		r = shift(db, b->shift_ms);
+	for (size_t i = 0; r == 0 && i < b->count; i++)
+		r = write_change(db, &b->changes[i]);
+	if (r == 0)
+		r = write_meta(db, &b->meta);
+	if (r == 0)
+		r = run(db, COMMIT);
+	if (r < 0 && !sqlite3_get_autocommit(db->sqlite)) {
+		char why[REASON_BYTES];
+
+		memcpy(why, database_reason(), sizeof(why));
+		(void)run(db, ROLLBACK);
+		memcpy(database_reason_buffer(), why, sizeof(why));
+	}
+	return r;
+}
+
+int database_checkpoint(struct database *db, bool all)
+{
+	int code;
+
+	if (!all && db->wal_frames < STORAGE_WAL_FRAMES)
+		return 0;
+	code = sqlite3_wal_checkpoint_v2(db->sqlite, NULL,
+					 all ? SQLITE_CHECKPOINT_TRUNCATE
+					     : SQLITE_CHECKPOINT_PASSIVE,
+					 NULL, NULL);
+	if (code == SQLITE_BUSY)
+		return 0; /* the next one does it */
+	db->wal_frames = 0;
+	if (all && code == SQLITE_OK) /* whoever closes last tidies up */
+		sqlite3_db_config(db->sqlite, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE,
+				  0, NULL);
+	return database_error(db, code);
+}
+
+int database_compact(struct database *db)
+{
+	int r = database_execute(db, "VACUUM");
+
+	return r == 0 ? database_checkpoint(db, true) : r;
+}
+
+int database_verify(struct database *db)
+{
+	sqlite3_stmt *s = NULL;
+	const char *text;
+	int code, r;
+
+	code = sqlite3_prepare_v2(db->sqlite, "PRAGMA integrity_check(1)", -1,
+				  &s, NULL);
+	if (code == SQLITE_OK)
+		code = sqlite3_step(s);
+	r = database_error(db, code);
+	text = code == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0)
+				  : NULL;
+	if (r == 0 && (!text || strcmp(text, "ok") != 0)) {
+		snprintf(database_reason_buffer(), REASON_BYTES, "%s",
+			 text ? text : "");
+		r = -EBADMSG;
+	}
+	sqlite3_finalize(s);
+	return r;
+}
+
+int database_copy(struct database *db, const char *path)
+{
+	struct database to = { 0 };
+	sqlite3_backup *backup;
+	int code, r;
+
+	code = sqlite3_open_v2(path, &to.sqlite,
+			       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
+				       SQLITE_OPEN_NOMUTEX,
+			       NULL);
+	r = database_error(&to, code);
+	backup = r < 0 ? NULL
+		       : sqlite3_backup_init(to.sqlite, "main", db->sqlite,
+					     "main");
+	if (backup) {
+		/* In one step: under one read lock, so of one moment. */
+		sqlite3_backup_step(backup, -1);
+		code = sqlite3_backup_finish(backup);
+		r = database_error(&to, code);
+	} else if (r == 0) {
+		r = database_error(&to, sqlite3_errcode(to.sqlite));
+	}
+	sqlite3_close(to.sqlite);
+	return r;
+}
