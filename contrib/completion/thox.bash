@@ -79,7 +79,7 @@ _thoxctl() {
 	case "${words[*]:0:2}" in
 	"")
 		mapfile -t COMPREPLY < <(compgen -W "ps status kill terminate \
-			pause resume mount unmount label shutdown store" -- "$cur")
+			pause resume logs mount unmount label shutdown store" -- "$cur")
 		;;
 	store)
 		mapfile -t COMPREPLY < <(compgen -W "ls cat put log diff \

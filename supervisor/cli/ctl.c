@@ -22,6 +22,17 @@ static const char signal_help[] =
 	"The name is one of programs/ unless libraries/, runtimes/,\n"         \
 	"services/ or data/ stands before it."
 
+static const struct ctl_option logs_options[] = {
+	{ "follow", 'f', NULL, "go on with what is written from now on" },
+	{ "lines", 'n', "COUNT|all", "only the last ones (with -f: 10)" },
+	{ "since", 0, "TIME", "not before; like '09:30', '10m ago', today" },
+	{ "until", 0, "TIME", "not after" },
+	{ "grep", 'g', "REGEX", "whose text matches (POSIX extended)" },
+	{ "priority", 'p', "LEVEL", "of this level (err, …) or more urgent" },
+	{ "output", 'o', "FORM", "short (default), json or cat" },
+	{ NULL, 0, NULL, NULL },
+};
+
 const struct command ctl_commands[] = {
 	{ "ps", "", "list the processes",
 	  "Starts the instance when it does not run.", 0, 0, START_IF_DOWN,
@@ -39,6 +50,11 @@ const struct command ctl_commands[] = {
 	  signal_help, 1, 1, START_NEVER, ctl_signal, NULL },
 	{ "resume", "PID|NAME", "let paused processes go on", signal_help, 1, 1,
 	  START_NEVER, ctl_signal, NULL },
+	{ "logs", "[SERVICE[:INSTANCE]…]", "show what services have printed",
+	  "Several services come as one, by time; names may be patterns. "
+	  "Needs\n"
+	  "no running instance.",
+	  0, 1000, START_UNNEEDED, ctl_logs, logs_options },
 	{ "mount", "[DIR]", "mount the store",
 	  "Without DIR: where thoxd.conf says, by default ~/thox, /thox or\n"
 	  "$THOX_DIR/mnt. Starts the instance when it does not run.",

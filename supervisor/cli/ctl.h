@@ -72,6 +72,9 @@ int ctl_shutdown(struct ctl *ctl);
 int ctl_request(struct ctl *ctl, const char *verb, json_t *arguments,
 		json_t **ret_value);
 
+/* ctl_logs.c: what services have printed */
+int ctl_logs(struct ctl *ctl);
+
 /* ctl_machine.c: what this machine is, and what belongs to what on it */
 int ctl_label(struct ctl *ctl);
 
