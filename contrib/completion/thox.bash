@@ -88,6 +88,11 @@ _thoxctl() {
 	kill* | terminate* | pause* | resume* | status*)
 		mapfile -t COMPREPLY < <(compgen -W "$(_thox_processes)" -- "$cur")
 		;;
+	logs*)
+		mapfile -t COMPREPLY < <(compgen -W "$(_thox_names services) \
+			--follow --lines --since --until --grep --priority \
+			--output" -- "$cur")
+		;;
 	mount* | unmount*)
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		;;
