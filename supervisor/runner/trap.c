@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -19,8 +20,10 @@
 #include "runner/report.h"
 
 #define HANDLER_STACK_BYTES 16384
+#define PAGE_BYTES	    4096
 
-static char handler_stack[HANDLER_STACK_BYTES] __attribute__((aligned(64)));
+/* On pages of its own: a signal then writes to one page, not to two. */
+static char handler_stack[HANDLER_STACK_BYTES + PAGE_BYTES];
 static bool is_runner;
 
 static void report_end(const char *what, unsigned number)
@@ -62,8 +65,9 @@ int trap_install(void)
 {
 	static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE };
 	stack_t stack = {
-		.ss_sp = handler_stack,
-		.ss_size = sizeof(handler_stack),
+		.ss_sp = handler_stack +
+			 (-(uintptr_t)handler_stack & (PAGE_BYTES - 1)),
+		.ss_size = HANDLER_STACK_BYTES,
 	};
 	struct sigaction crash = {
 		.sa_handler = on_crash,
