@@ -25,6 +25,9 @@
 #define CONTROL_RUNNER_BYTES  (1U << 20) /* one message from a runner */
 #define CONTROL_EVAL_BYTES    (1U << 20)
 
+/* A runner maps this much for each task beside its program's memory. */
+#define CONTROL_TASK_STACK_BYTES (512U << 10)
+
 enum control_kind {
 	/* [0, version, software] both directions, first */
 	CONTROL_HELLO = 0,

@@ -40,6 +40,21 @@ static void *refuse(struct allocator *a)
 	return NULL;
 }
 
+bool allocator_charge(struct allocator *a, size_t bytes)
+{
+	if (bytes > a->limit_bytes - a->used_bytes) {
+		refuse(a);
+		return false;
+	}
+	a->used_bytes += bytes;
+	return true;
+}
+
+void allocator_discharge(struct allocator *a, size_t bytes)
+{
+	a->used_bytes -= bytes;
+}
+
 void *allocator_call(void *context, void *block, size_t old_bytes,
 		     size_t new_bytes)
 {

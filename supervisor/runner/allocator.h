@@ -8,6 +8,7 @@
  * ceiling is ended (LIMIT_REFUSED_ALLOCATIONS).
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct allocator {
@@ -22,6 +23,10 @@ void allocator_init(struct allocator *a, size_t limit_bytes,
 
 /* From now on @bytes more than what is used may be had. */
 void allocator_allow(struct allocator *a, size_t bytes);
+
+/* Memory of a program that is not Lua's: false: it may not have it. */
+bool allocator_charge(struct allocator *a, size_t bytes);
+void allocator_discharge(struct allocator *a, size_t bytes);
 
 /* lua_Alloc; @context is the struct allocator. */
 void *allocator_call(void *context, void *block, size_t old_bytes,

@@ -1,18 +1,17 @@
 /*
  * Step 6, in a runner: what thoxd says, while the program runs.
  *
- * `innermost` and `pending` are shared with the signal handler. It may come
- * between any two instructions: when it finds no running state, or one that
- * is just being left, `pending` makes control_leave() arm the hook again on
- * the state that goes on.
+ * The link is the first watch (watch.h). What it brings is handled in the
+ * watch's callback, on whatever stack looks: so events mark tasks, texts and
+ * libraries are kept for whoever waits for them, and nothing is waited for.
  */
 
 #include "runner/control.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <lauxlib.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,19 +25,17 @@
 #include "runner/program.h"
 #include "runner/report.h"
 #include "runner/runner.h"
+#include "runner/task.h"
+#include "runner/watch.h"
 
 static struct link control;
-static struct running *volatile innermost;
-static volatile sig_atomic_t pending;
+static struct watch watch;
 
-/* the library that is asked for */
-static struct {
-	uint64_t id;
-	bool answered;
-	int status;
-	int fd;
-	char message[256];
-} library;
+static struct list texts = { &texts, &texts };
+static unsigned n_texts;
+
+static struct list requests = { &requests, &requests };
+static uint64_t last_request;
 
 /* --- events -----------------------------------------------------------------
  */
@@ -66,23 +63,42 @@ static void handle_event(const struct message_event *event)
 static void handle_library(const struct message_library *m,
 			   struct link_message *raw)
 {
+	struct control_library *l, *after;
 	size_t size = m->text.size;
 
-	if (m->id != library.id || library.answered)
-		return;
-	if (size >= sizeof(library.message))
-		size = sizeof(library.message) - 1;
-	memcpy(library.message, m->text.p, size);
-	library.message[size] = '\0';
-	library.status = (int)m->status;
-	library.fd = link_message_take_fd(raw, 0);
-	library.answered = true;
+	list_each(l, after, &requests, list)
+	{
+		if (l->id != m->id)
+			continue;
+		if (size >= sizeof(l->message))
+			size = sizeof(l->message) - 1;
+		memcpy(l->message, m->text.p, size);
+		l->message[size] = '\0';
+		l->status = (int)m->status;
+		l->fd = link_message_take_fd(raw, 0);
+		l->answered = true;
+		list_remove(&l->list);
+		task_wake_all(&l->waiters);
+	}
 }
 
 /* Without thoxd there is nobody to run for. */
 static _Noreturn void lost(void)
 {
 	_exit(EXIT_USAGE_EXEC);
+}
+
+static void handle_text(struct mp_bytes bytes)
+{
+	struct control_text *t = malloc(sizeof(*t) + bytes.size);
+
+	if (!t || n_texts >= LIMIT_PROMPT_TEXTS)
+		lost();
+	memcpy(t->data, bytes.p, bytes.size);
+	t->bytes = (struct mp_bytes){ t->data, bytes.size };
+	list_append(&texts, &t->list);
+	n_texts++;
+	task_wake(task_main());
 }
 
 /* One message, if there is one: not before 0 is the link empty. */
@@ -97,93 +113,34 @@ static bool handle_one(void)
 		return false;
 	if (r < 0 || message_parse(raw.data, raw.size, &m) < 0)
 		lost();
-	if (m.kind == CONTROL_LIBRARY)
+	switch (m.kind) {
+	case CONTROL_LIBRARY:
 		handle_library(&m.library, &raw);
-	else if (m.kind != CONTROL_EVENT)
+		break;
+	case CONTROL_EVALUATE:
+		handle_text(m.text);
+		break;
+	case CONTROL_EVENT:
+		handle_event(&m.event);
+		break;
+	default:
 		lost();
+	}
 	link_message_deinit(&raw);
-	if (m.kind == CONTROL_EVENT)
-		handle_event(&m.event); /* may not return */
 	return true;
 }
 
-static void handle_all(void)
+static bool on_control(struct watch *w)
 {
-	pending = 0;
-	while (handle_one())
-		;
-}
-
-void control_handle_pending(void)
-{
-	if (pending)
-		handle_all();
-}
-
-/* --- pre-emption ------------------------------------------------------------
- */
-
-static void on_hook(lua_State *L, lua_Debug *ar)
-{
-	(void)ar;
-	lua_sethook(L, NULL, 0, 0);
-	handle_all();
-}
-
-static void arm(void)
-{
-	struct running *r = innermost;
-
-	if (r)
-		lua_sethook(r->L, on_hook, LUA_MASKCOUNT, 1);
-}
-
-static void on_sigio(int signal_number)
-{
-	(void)signal_number;
-	pending = 1;
-	arm();
-}
-
-void control_enter(struct running *r, lua_State *L)
-{
-	r->L = L;
-	r->outer = innermost;
-	innermost = r;
-	if (pending)
-		arm();
-}
-
-void control_leave(struct running *r)
-{
-	innermost = r->outer;
-	if (pending)
-		arm();
-}
-
-struct running *control_innermost(void)
-{
-	return innermost;
-}
-
-void control_forget_running(void)
-{
-	innermost = NULL;
+	(void)w;
+	for (int i = 0; i < LIMIT_READ_MESSAGES; i++)
+		if (!handle_one())
+			return false;
+	return true;
 }
 
 /* --- life -------------------------------------------------------------------
  */
-
-int control_install(void)
-{
-	/* No SA_RESTART: a write that waits must notice. */
-	struct sigaction action = {
-		.sa_handler = on_sigio,
-		.sa_flags = SA_ONSTACK,
-	};
-
-	return sigaction(SIGIO, &action, NULL) < 0 ? -errno : 0;
-}
 
 int control_attach(int fd)
 {
@@ -239,34 +196,25 @@ int control_wait_start(struct link_message *ret_raw, struct message *ret_start)
 
 void control_watch(void)
 {
-	if (fcntl(CONTROL_FD, F_SETFL, O_RDWR | O_ASYNC) < 0)
+	if (fcntl(CONTROL_FD, F_SETFL, O_RDWR | O_ASYNC) < 0 ||
+	    watch_add(&watch, CONTROL_FD, on_control) < 0)
 		lost();
-	/* A prompt is about to read the link anyway. */
-	if (!runner.interactive)
-		handle_all();
+	watch_look();
 }
 
-int control_wait_text(struct link_message *ret_raw, struct mp_bytes *ret_text)
-{
-	for (;;) {
-		struct message m;
-		int r = link_receive(&control, true, ret_raw);
+/* --- texts of a prompt ------------------------------------------------------
+ */
 
-		if (r == 0)
-			continue;
-		if (r > 0)
-			r = message_parse(ret_raw->data, ret_raw->size, &m);
-		if (r < 0)
-			return r;
-		if (m.kind == CONTROL_EVALUATE) {
-			*ret_text = m.text;
-			return 0;
-		}
-		link_message_deinit(ret_raw);
-		if (m.kind != CONTROL_EVENT)
-			return -EBADMSG;
-		handle_event(&m.event);
-	}
+struct control_text *control_take_text(void)
+{
+	struct control_text *t;
+
+	if (list_empty(&texts))
+		return NULL;
+	t = list_first(&texts, struct control_text, list);
+	list_remove(&t->list);
+	n_texts--;
+	return t;
 }
 
 void control_evaluated(bool ok)
@@ -281,46 +229,57 @@ void control_evaluated(bool ok)
 	send_all(&w);
 }
 
-/* --- waiting ----------------------------------------------------------------
+/* --- libraries --------------------------------------------------------------
  */
 
-void control_wait(int fd, short events)
-{
-	struct pollfd fds[] = {
-		{ .fd = fd, .events = events },
-		{ .fd = CONTROL_FD, .events = POLLIN },
-	};
+#define LIBRARY_TYPE "thox.library"
 
-	do {
-		if (ppoll(fds, 2, NULL, NULL) < 0 && errno != EINTR)
-			return;
-		if (fds[1].revents)
-			handle_all();
-	} while (fd >= 0 && !fds[0].revents);
+static int l_library_gc(lua_State *L)
+{
+	struct control_library *l = lua_touserdata(L, 1);
+
+	list_remove(&l->list);
+	l->fd = fd_close(l->fd);
+	return 0;
 }
 
-int control_want_library(const char *name, int *ret_fd, char *ret_message,
-			 size_t size)
+void control_open(lua_State *L)
+{
+	luaL_newmetatable(L, LIBRARY_TYPE);
+	lua_pushcfunction(L, l_library_gc);
+	lua_setfield(L, -2, "__gc");
+	lua_pop(L, 1);
+}
+
+static void send_request(uint64_t id, const char *name)
 {
 	uint8_t buf[LIMIT_LIBRARY_NAME_BYTES + 32];
 	struct mp_writer w;
 
-	if (strlen(name) > LIMIT_LIBRARY_NAME_BYTES)
-		return -ENAMETOOLONG;
-	library.answered = false;
-	library.fd = -1;
 	mp_writer_init(&w, buf, sizeof(buf));
 	mp_write_array(&w, 3);
 	mp_write_int(&w, CONTROL_WANT_LIBRARY);
-	mp_write_uint(&w, ++library.id);
+	mp_write_uint(&w, id);
 	mp_write_str(&w, name);
 	send_all(&w);
-	while (!library.answered)
-		control_wait(-1, 0);
+}
 
-	*ret_fd = library.fd;
-	memcpy(ret_message, library.message,
-	       size < sizeof(library.message) ? size : sizeof(library.message));
-	ret_message[size - 1] = '\0';
-	return library.status;
+struct control_library *control_want_library(lua_State *L, const char *name)
+{
+	struct control_library *l;
+
+	task_check_wait(L);
+	l = lua_newuserdatauv(L, sizeof(*l), 0); /* library */
+	*l = (struct control_library){ .fd = -1, .status = STATUS_NOT_FOUND };
+	list_init(&l->list);
+	list_init(&l->waiters);
+	luaL_setmetatable(L, LIBRARY_TYPE);
+	if (strlen(name) > LIMIT_LIBRARY_NAME_BYTES)
+		return l; /* nobody has one of that name */
+	l->id = ++last_request;
+	list_append(&requests, &l->list);
+	send_request(l->id, name);
+	while (!l->answered)
+		task_wait_at(L, &l->waiters, "a library", TASK_NO_DEADLINE);
+	return l;
 }

@@ -1,32 +1,18 @@
 #pragma once
 
 /*
- * A runner's control link, and how an event reaches a program that computes.
+ * A runner's control link: what thoxd says, and what it is told.
  *
- * A message makes the kernel signal the process (SIGIO). The handler arms a
- * one-shot hook on the Lua state that runs, and the hook reads the link. So
- * the running state must be known: whoever resumes a coroutine says so with
- * control_enter() and control_leave().
- *
- * An interrupt or a termination does not return from where it is noticed: it
- * jumps to the base of the program (program.h), so that no pcall can stand in
- * its way.
+ * Nothing here waits but control_wait_start(), before there is a program, and
+ * control_want_library(), in its task.
  */
 
 #include <lua.h>
 #include <stdbool.h>
 
+#include "base/list.h"
 #include "rpc/link.h"
 #include "runner/message.h"
-
-/* A Lua state that runs, on the C stack of whoever runs it. */
-struct running {
-	lua_State *L;
-	struct running *outer;
-};
-
-/* In the zygote: the handler of SIGIO. 0, or negative errno. */
-int control_install(void);
 
 /* In the child: put @fd at its place. thoxd points its signals here. */
 int control_attach(int fd);
@@ -38,23 +24,29 @@ int control_wait_start(struct link_message *ret_raw, struct message *ret_start);
 /* Watch the link from now on; what came before is handled. */
 void control_watch(void);
 
-/* The link's next text to evaluate, waiting for it. */
-int control_wait_text(struct link_message *ret_raw, struct mp_bytes *ret_text);
+/* A text to evaluate at a prompt, to free(); the main task is woken when one
+ * comes. NULL: none is there. */
+struct control_text {
+	struct list list;
+	struct mp_bytes bytes;
+	char data[];
+};
+struct control_text *control_take_text(void);
 void control_evaluated(bool ok);
 
-/* who runs */
-void control_enter(struct running *r, lua_State *L);
-void control_leave(struct running *r);
-struct running *control_innermost(void);
-void control_forget_running(void); /* after a jump to the base */
-
-/* Wait for POLLIN or POLLOUT on @fd, handling events; -1: for one event. */
-void control_wait(int fd, short events);
-void control_handle_pending(void);
+/* In the zygote. */
+void control_open(lua_State *L);
 
 /*
- * Ask thoxd for a library: STATUS_OK and its text (the caller's to close), or
- * another status and a message; negative errno when the name is too long.
+ * Ask thoxd for a library, and wait for the answer. What is pushed on @L owns
+ * it: the text is closed with it.
  */
-int control_want_library(const char *name, int *ret_fd, char *ret_message,
-			 size_t size);
+struct control_library {
+	struct list list, waiters;
+	uint64_t id;
+	bool answered;
+	int status;	   /* STATUS_OK: */
+	int fd;		   /* the text; otherwise */
+	char message[256]; /* why not */
+};
+struct control_library *control_want_library(lua_State *L, const char *name);

@@ -12,7 +12,11 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/util.h"
+#include "runner/task.h"
+
+#define SECONDS_MAX 1e9 /* thirty years: for good */
 
 /* No dofile, loadfile: there are no files. load and print are ours (lua_base.c), require, too (lua_package.c). */
 static const char *const base_kept[] = {
@@ -91,6 +95,22 @@ static void restrict_table(lua_State *L, const char *const *kept)
 		lua_pushnil(L);
 		lua_rawset(L, -4); /* table key */
 	}
+}
+
+uint64_t lua_check_deadline(lua_State *L, int i)
+{
+	uint64_t now_ns;
+	lua_Number s;
+
+	if (lua_isnoneornil(L, i))
+		return TASK_NO_DEADLINE;
+	s = luaL_checknumber(L, i);
+	now_ns = clock_ns();
+	if (!(s > 0)) /* NaN, too */
+		return now_ns;
+	if (s > SECONDS_MAX)
+		return TASK_NO_DEADLINE;
+	return now_ns + (uint64_t)(s * 1e9);
 }
 
 void environment_open(lua_State *L)

@@ -8,6 +8,7 @@
  */
 
 #include <lua.h>
+#include <stdint.h>
 
 /* Make them all; may raise. */
 void environment_open(lua_State *L);
@@ -21,6 +22,10 @@ void lua_package_open(lua_State *L);
 
 /* Pushes the table that a runtime's text gets as its argument: lua_fenv.c. */
 void lua_primitives_push(lua_State *L);
+
+/* Seconds from now at stack slot @i, as task_wait() takes it: none or nil is
+ * never, and so is infinity; what is past is now. Raises for no number. */
+uint64_t lua_check_deadline(lua_State *L, int i);
 
 /* A table of names ended by NULL, and which library they are of. */
 struct environment_library {

@@ -8,12 +8,49 @@
  * the start message.
  */
 
+#include "rpc/control.h"
+
 /* Descriptors a runner may have: stdio, the control link, a text or two. */
 #define LIMIT_DESCRIPTORS 64
 
 /* The C stack, which Lua's parser, patterns and metamethods grow. Lua itself
  * stops at 200 C levels, which took 416 KiB at most. */
 #define LIMIT_C_STACK_BYTES (1U << 20)
+
+/* Tasks, unless the start message says otherwise. */
+#define LIMIT_TASKS 1024
+
+/* The C stack of a task (rpc/control.h: thoxd reserves room for it), what it
+ * is taken to use at least, and how many are kept for later tasks. */
+#ifdef THOX_SANITIZED /* whose frames are several times as large */
+#define LIMIT_TASK_STACK_BYTES (4U << 20)
+#else
+#define LIMIT_TASK_STACK_BYTES CONTROL_TASK_STACK_BYTES
+#endif
+#define LIMIT_TASK_LEAST_BYTES (16U << 10)
+#define LIMIT_KEPT_STACKS      16
+
+/* How long a task may compute while others are ready. */
+#define LIMIT_QUANTUM_NS (10 * 1000 * 1000ULL)
+
+/* SIGIO is held back this long after a wait, while many are watched. */
+#define LIMIT_HOLD_NS (1000 * 1000ULL)
+
+/* The longest that the alarm is set for: then it is set again. */
+#define LIMIT_ALARM_NS (3600 * 1000000000ULL)
+
+/* While the process ends by itself, tasks may close their variables. */
+#define LIMIT_CLOSING_NS (5 * 1000 * 1000 * 1000ULL)
+
+/* Watched sockets up to here are asked about one by one. */
+#define LIMIT_POLLED_WATCHES 8
+
+/* What is called at once of those that are ready, and of a link's messages. */
+#define LIMIT_READY_WATCHES 32
+#define LIMIT_READ_MESSAGES 64
+
+/* Texts for a prompt that wait to be evaluated. */
+#define LIMIT_PROMPT_TEXTS 16
 
 /* Allocations refused at the ceiling before the process is ended: a program
  * may handle a few, but not live there. */

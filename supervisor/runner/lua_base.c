@@ -18,14 +18,18 @@ static int l_print(lua_State *L)
 	if (runner.loading)
 		return luaL_error(L, "there are no streams while a runtime is "
 				     "loaded");
+	/* A __tostring may be long, and others print meanwhile. */
+	for (int i = 1; i <= n; i++) {
+		luaL_tolstring(L, i, NULL);
+		lua_replace(L, i);
+	}
 	for (int i = 1; i <= n; i++) {
 		size_t size;
-		const char *text = luaL_tolstring(L, i, &size);
+		const char *text = lua_tolstring(L, i, &size);
 
 		if (i > 1)
 			stream_write(&runner.output, "\t", 1);
 		stream_write(&runner.output, text, size);
-		lua_pop(L, 1);
 	}
 	stream_write(&runner.output, "\n", 1);
 	return 0;

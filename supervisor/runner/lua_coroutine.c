@@ -2,17 +2,16 @@
  * Step 5, in the zygote: coroutines that tell who runs.
  *
  * Hooks belong to one Lua state; an event must find the innermost one
- * (control.h). The program's own thread is what Lua calls the main one: it
- * cannot yield.
+ * (preempt.h). A task's own thread is what Lua calls the main one: it cannot
+ * yield.
  */
 
 #include <lauxlib.h>
 #include <lualib.h>
 
-#include "runner/control.h"
 #include "runner/environment.h"
-#include "runner/program.h"
-#include "runner/runner.h"
+#include "runner/preempt.h"
+#include "runner/task.h"
 
 static lua_State *check_thread(lua_State *L)
 {
@@ -33,9 +32,9 @@ static int resume(lua_State *L, lua_State *co, int n)
 		return -1;
 	}
 	lua_xmove(L, co, n);
-	control_enter(&r, co);
+	running_enter(&r, co);
 	status = lua_resume(co, L, n, &n_results);
-	control_leave(&r);
+	running_leave(&r);
 	if (status != LUA_OK && status != LUA_YIELD) {
 		lua_xmove(co, L, 1);
 		return -1;
@@ -55,9 +54,9 @@ static int reset(lua_State *co)
 	struct running r;
 	int status;
 
-	control_enter(&r, co);
+	running_enter(&r, co);
 	status = lua_resetthread(co);
-	control_leave(&r);
+	running_leave(&r);
 	return status;
 }
 
@@ -126,7 +125,7 @@ static int l_close(lua_State *L)
 
 static int l_yield(lua_State *L)
 {
-	if (program_is_base(L))
+	if (task_is_base(L))
 		return luaL_error(L,
 				  "attempt to yield from outside a coroutine");
 	return lua_yield(L, lua_gettop(L));
@@ -135,7 +134,7 @@ static int l_yield(lua_State *L)
 static int l_running(lua_State *L)
 {
 	lua_pushthread(L);
-	lua_pushboolean(L, program_is_base(L));
+	lua_pushboolean(L, task_is_base(L));
 	return 2;
 }
 
@@ -143,7 +142,7 @@ static int l_isyieldable(lua_State *L)
 {
 	lua_State *co = lua_isthread(L, 1) ? lua_tothread(L, 1) : L;
 
-	lua_pushboolean(L, !program_is_base(co) && lua_isyieldable(co));
+	lua_pushboolean(L, !task_is_base(co) && lua_isyieldable(co));
 	return 1;
 }
 

@@ -12,6 +12,7 @@
 #include "runner/message.h"
 #include "runner/program.h"
 #include "runner/runner.h"
+#include "runner/task.h"
 
 /* The terminal's size is what it is now, whatever the starter passed. */
 static bool push_size(lua_State *L, const char *name)
@@ -59,11 +60,34 @@ static int l_exit(lua_State *L)
 	runner_exit(code);
 }
 
+/* os.task(function, …) -> id */
+static int l_task(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TFUNCTION);
+	lua_pushinteger(L, task_start(L, lua_gettop(L) - 1, NULL)->id);
+	return 1;
+}
+
+/* os.sleep(seconds); even with 0 others have their turn. */
+static int l_sleep(lua_State *L)
+{
+	uint64_t deadline_ns;
+
+	luaL_checknumber(L, 1);
+	deadline_ns = lua_check_deadline(L, 1);
+
+	while (task_wait(L, "os.sleep", deadline_ns))
+		;
+	return 0;
+}
+
 void lua_os_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 		{ "exit", l_exit },
 		{ "getenv", l_getenv },
+		{ "sleep", l_sleep },
+		{ "task", l_task },
 		{ NULL, NULL },
 	};
 

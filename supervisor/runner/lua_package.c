@@ -5,10 +5,8 @@
  * the text of a library over the control link. There is no path.
  */
 
-#include <errno.h>
 #include <lauxlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/fd.h"
 #include "rpc/status.h"
@@ -35,26 +33,23 @@ static int l_search_preload(lua_State *L)
 static int l_search_store(lua_State *L)
 {
 	const char *name = luaL_checkstring(L, 1);
-	char message[256];
-	int fd = -1, status;
+	struct control_library *l;
+	int status;
 
 	if (runner.loading)
 		return luaL_error(L, "a runtime cannot require a library while "
 				     "it is loaded; the function that it "
 				     "returns can");
-	status = control_want_library(name, &fd, message, sizeof(message));
-	if (status == STATUS_NOT_FOUND || status == -ENAMETOOLONG) {
-		fd_close(fd);
+	l = control_want_library(L, name); /* name library */
+	if (l->status == STATUS_NOT_FOUND) {
 		lua_pushfstring(L, "no library '%s'", name);
 		return 1;
 	}
-	if (status != STATUS_OK || fd < 0) {
-		fd_close(fd);
+	if (l->status != STATUS_OK || l->fd < 0)
 		return luaL_error(L, "error loading library '%s':\n\t%s", name,
-				  message);
-	}
-	status = text_load(L, fd, name); /* protected: the text is closed */
-	close(fd);
+				  l->message);
+	status = text_load(L, l->fd, name);
+	l->fd = fd_close(l->fd);
 	if (status != LUA_OK)
 		return luaL_error(L, "error loading library '%s':\n\t%s", name,
 				  lua_tostring(L, -1));
@@ -124,6 +119,7 @@ static int l_require(lua_State *L)
 
 void lua_package_open(lua_State *L)
 {
+	control_open(L);
 	lua_newtable(L); /* package */
 	luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
 	lua_setfield(L, -2, "loaded");

@@ -44,6 +44,8 @@ static void start_key(struct mp_reader *r, struct mp_bytes key,
 		s->env = string_map(r);
 	else if (mp_bytes_equal(key, "memory_bytes"))
 		s->memory_bytes = mp_read_uint(r);
+	else if (mp_bytes_equal(key, "tasks"))
+		s->tasks = mp_read_uint(r);
 	else if (mp_bytes_equal(key, "rows"))
 		s->rows = mp_read_uint(r);
 	else if (mp_bytes_equal(key, "columns"))

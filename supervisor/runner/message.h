@@ -25,6 +25,7 @@ struct message_start {
 	struct mp_bytes args; /* raw array of strings, "" without */
 	struct mp_bytes env;  /* raw map of strings to strings, "" without */
 	uint64_t memory_bytes;
+	uint64_t tasks;		/* 0: not said */
 	uint64_t rows, columns; /* 0: stdout is no terminal */
 	bool demand_stdin;
 	bool interactive;

@@ -1,103 +1,38 @@
 /*
  * Step 6, in a runner: the program runs.
  *
- * Who is where: the main Lua state runs pmain() under a pcall; pmain() makes
- * the program's thread and calls it. `base` is in pmain()'s frame. A jump to
- * it abandons C frames of Lua, which hold nothing; the Lua states among them
- * were noted before and are reset, innermost first, which closes their
- * variables.
+ * The main Lua state runs pmain() under a pcall; pmain() makes the program's
+ * thread, which is the main task's, and calls it. What ends the program from
+ * outside kills all tasks (task.h): `end` says which exit code that is. The
+ * main task closes its variables, waits for the others to do so, and returns
+ * the code from here.
  */
 
 #include "runner/program.h"
 
 #include <lauxlib.h>
-#include <setjmp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/exit.h"
 #include "runner/control.h"
+#include "runner/failure.h"
+#include "runner/preempt.h"
 #include "runner/report.h"
 #include "runner/runner.h"
+#include "runner/task.h"
 #include "runner/text.h"
 
-/* Lua resumes coroutines in each other this deep at most (LUAI_MAXCCALLS). */
-#define NESTED_MAX 256
+/* How the program ends, when something but its text ends it. */
+static struct {
+	bool begun;
+	int code;
+	const char *report; /* NULL: nothing */
+} end;
 
-enum jump {
-	JUMP_NONE,
-	JUMP_INTERRUPT,
-	JUMP_TERMINATE,
-	JUMP_EXIT,
-};
-
-static jmp_buf base;
-static bool can_jump;
-static lua_State *thread;
-static lua_State *abandoned[NESTED_MAX];
-static size_t n_abandoned;
-static int exit_code;
-
-bool program_is_base(lua_State *L)
-{
-	return L == thread;
-}
-
-static void tell(const char *text, size_t size)
-{
-	stream_write(&runner.error, text, size);
-	stream_write(&runner.error, "\n", 1);
-}
-
-/* --- errors -----------------------------------------------------------------
- */
-
-/* Message handler: text and traceback, in the state that erred. */
-static int on_error(lua_State *L)
-{
-	const char *message = lua_tostring(L, 1);
-
-	if (!message) {
-		if (luaL_callmeta(L, 1, "__tostring") &&
-		    lua_type(L, -1) == LUA_TSTRING)
-			message = lua_tostring(L, -1);
-		else
-			message = lua_pushfstring(
-				L, "%s: (error object is a %s value)",
-				runner.name, luaL_typename(L, 1));
-	}
-	luaL_traceback(L, L, message, 1);
-	return 1;
-}
-
-static bool is_out_of_memory(lua_State *L, int status)
-{
-	static const char text[] = "not enough memory";
-	const char *message;
-
-	if (status == LUA_ERRMEM)
-		return true;
-	message = lua_tostring(L, -1);
-	return message && runner.allocator.refused &&
-	       strncmp(message, text, sizeof(text) - 1) == 0;
-}
-
-/* The error on @L's top ends the program: the exit code. */
-static int failed(lua_State *L, int status)
-{
-	const char *message;
-	size_t size;
-
-	if (is_out_of_memory(L, status)) {
-		report_number("memory", runner.memory_bytes);
-		return EXIT_MEMORY;
-	}
-	message = lua_tolstring(L, -1, &size);
-	if (message)
-		tell(message, size);
-	report_text("error");
-	return EXIT_LUA_ERROR;
-}
+static bool runs;	 /* a text of the program: may be interrupted */
+static bool interrupted; /* a text at a prompt */
 
 /* --- ends from outside ------------------------------------------------------
  */
@@ -118,83 +53,83 @@ static void add_traceback(lua_State *L, lua_State *of, int level,
 /* Traceback of the state that runs and of those who resumed it. */
 static int l_where(lua_State *L)
 {
+	struct running *outer = lua_touserdata(L, 1);
+
 	luaL_where(L, 1);
 	if (lua_rawlen(L, -1) == 0)
 		lua_pushfstring(L, "%s: ", runner.name);
 	lua_pushliteral(L, "interrupted!");
 	lua_concat(L, 2); /* text */
 	add_traceback(L, L, 1, "stack traceback:");
-	for (struct running *r = control_innermost()->outer; r; r = r->outer)
-		add_traceback(L, r->L, 0, "resumed by:");
+	for (; outer; outer = outer->outer)
+		add_traceback(L, outer->L, 0, "resumed by:");
 	return 1;
 }
 
-static void tell_where(lua_State *L)
+static void tell_where(const struct running *r)
 {
-	const char *text;
-	size_t size;
-
-	lua_pushcfunction(L, l_where);
-	if (lua_pcall(L, 0, 1, 0) == LUA_OK) {
-		text = lua_tolstring(L, -1, &size);
-		tell(text, size);
-	}
-	lua_pop(L, 1);
+	if (!lua_checkstack(r->L, LUA_MINSTACK))
+		return;
+	lua_pushcfunction(r->L, l_where);
+	lua_pushlightuserdata(r->L, r->outer);
+	if (lua_pcall(r->L, 1, 1, 0) == LUA_OK)
+		failure_tell_error(r->L);
+	lua_pop(r->L, 1);
 }
 
-static _Noreturn void jump(enum jump why)
+/* The task that computes, or the main one. */
+static const struct running *interrupted_state(void)
 {
-	n_abandoned = 0;
-	for (struct running *r = control_innermost(); r; r = r->outer)
-		if (n_abandoned < NESTED_MAX)
-			abandoned[n_abandoned++] = r->L;
-	can_jump = false;
-	_longjmp(base, why);
+	struct task *t = task_current();
+
+	if (t->state == TASK_RUNNING || t == task_main())
+		return running_innermost();
+	return task_main()->innermost;
 }
 
-/* After a jump: close what the abandoned states have open. */
-static void unwind(void)
+static void begin_end(int code, const char *report)
 {
-	control_forget_running();
-	for (size_t i = 0; i < n_abandoned; i++) {
-		struct running r;
-
-		control_enter(&r, abandoned[i]);
-		lua_resetthread(abandoned[i]);
-		control_leave(&r);
-	}
-	n_abandoned = 0;
+	end.begun = true;
+	end.code = code;
+	end.report = report;
+	task_kill_all();
 }
 
 void program_interrupt(void)
 {
-	struct running *r = control_innermost();
+	const struct running *r = interrupted_state();
 
-	if (!r || !can_jump)
+	if (end.begun && end.code == EXIT_INTERRUPTED)
+		runner_exit(EXIT_INTERRUPTED); /* somebody is impatient */
+	if (!r || !runs || end.begun)
 		return;
-	tell_where(r->L);
-	if (runner.interactive)
-		jump(JUMP_INTERRUPT);
-	report_text("interrupted");
-	runner_exit(EXIT_INTERRUPTED);
+	tell_where(r);
+	if (runner.interactive) {
+		interrupted = true;
+		task_kill(task_main());
+	} else {
+		begin_end(EXIT_INTERRUPTED, "interrupted");
+	}
 }
 
 void program_terminate(void)
 {
-	if (can_jump)
-		jump(JUMP_TERMINATE);
-	if (!control_innermost()) { /* between two texts, or before any */
+	if (end.begun)
+		return;
+	if (!runs && task_count() == 1) { /* between two texts, before any */
 		report_text("terminated");
 		runner_exit(EXIT_TERMINATED);
 	}
+	begin_end(EXIT_TERMINATED, "terminated");
 }
 
 _Noreturn void program_close_and_exit(int code)
 {
-	exit_code = code;
-	if (!can_jump)
-		runner_exit(code); /* in a __close of a closing program */
-	jump(JUMP_EXIT);
+	/* Not in a __close of a closing program, nor where a task that is
+	 * ending could not be left. */
+	if (!end.begun && !task_current()->closing && task_current()->can_jump)
+		begin_end(code, NULL); /* does not return */
+	runner_exit(code);
 }
 
 /* --- running ----------------------------------------------------------------
@@ -206,13 +141,11 @@ static int call(lua_State *L, int n, int n_results)
 	struct running r;
 	int status;
 
-	lua_pushcfunction(L, on_error);
+	lua_pushcfunction(L, failure_handler);
 	lua_insert(L, 1); /* handler function argument… */
-	control_enter(&r, L);
-	can_jump = true;
+	running_enter(&r, L);
 	status = lua_pcall(L, n, n_results, 1);
-	can_jump = false;
-	control_leave(&r);
+	running_leave(&r);
 	lua_remove(L, 1);
 	return status;
 }
@@ -283,28 +216,81 @@ static int load(lua_State *L, int fd)
 	return status;
 }
 
-static int run_text(lua_State *L, int fd, struct mp_bytes args)
+/* --- a program --------------------------------------------------------------
+ */
+
+struct run {
+	int fd; /* of the text, until it is loaded */
+	struct mp_bytes args;
+};
+
+static int run_text(struct run *run)
 {
+	lua_State *L = task_main()->L;
 	int status, n;
 
-	status = prepare(L, args);
+	status = prepare(L, run->args);
 	if (status == LUA_OK)
-		status = load(L, fd); /* function */
-	close(fd);
+		status = load(L, run->fd); /* function */
+	close(run->fd);
 	if (status != LUA_OK)
-		return failed(L, status);
-	n = push_arguments(L, args);
+		return failure_of_program(L, status);
+	n = push_arguments(L, run->args);
 	status = call(L, n, runner.expression ? LUA_MULTRET : 0);
 	if (status == LUA_OK && runner.expression)
 		status = print_values(L);
-	return status == LUA_OK ? 0 : failed(L, status);
+	return status == LUA_OK ? 0 : failure_of_program(L, status);
+}
+
+/* The process goes on as long as it has other tasks, or serves. */
+static void wait_for_others(void)
+{
+	while (task_count() > 1 || (task_hooks.serving && task_hooks.serving()))
+		task_wait(NULL, "the other tasks", TASK_NO_DEADLINE);
+}
+
+static int program_body(void *context)
+{
+	int code = run_text(context);
+
+	if (code == 0)
+		wait_for_others();
+	return code;
+}
+
+static int serve_body(void *context)
+{
+	(void)context;
+	wait_for_others();
+	return 0;
+}
+
+static int run_program(struct run *run)
+{
+	int code;
+	bool ran;
+
+	runs = true;
+	ran = task_run(program_body, run, &code);
+	/* Killed, as a task may be, without the others. */
+	while (!ran && !end.begun)
+		ran = task_run(serve_body, NULL, &code);
+	runs = false;
+	task_end_all();
+	if (end.begun && end.report)
+		report_text(end.report);
+	return end.begun ? end.code : code;
 }
 
 /* --- a prompt ---------------------------------------------------------------
  */
 
-static int evaluate(lua_State *L, struct mp_bytes text)
+static int evaluate(void *context)
 {
+	struct mp_bytes text = *(struct mp_bytes *)context;
+	lua_State *L = task_main()->L;
+	const char *message;
+	size_t size;
 	int status;
 
 	if (text.size > 0 && text.p[0] == '=') { /* as older Luas had it */
@@ -317,96 +303,79 @@ static int evaluate(lua_State *L, struct mp_bytes text)
 		status = call(L, 0, LUA_MULTRET);
 	if (status == LUA_OK)
 		status = print_values(L);
-	return status;
+	message = lua_tolstring(L, -1, &size);
+	if (status != LUA_OK && message)
+		failure_tell(message, size);
+	return status == LUA_OK;
 }
 
+/* One text in a thread of its own: one that was left by a jump is not used
+ * again. */
 static bool run_one(lua_State *L, struct mp_bytes text)
 {
-	volatile bool ok = false;
-	const char *message;
-	size_t size;
-	int status;
+	int ok;
 
-	switch (_setjmp(base)) {
-	case JUMP_NONE:
-		status = evaluate(thread, text);
-		message = lua_tolstring(thread, -1, &size);
-		if (status != LUA_OK && message)
-			tell(message, size);
-		ok = status == LUA_OK;
-		break;
-	case JUMP_INTERRUPT:
-		unwind();
-		break;
-	case JUMP_TERMINATE:
-		unwind();
-		report_text("terminated");
-		runner_exit(EXIT_TERMINATED);
-	default:
-		unwind();
-		runner_exit(exit_code);
-	}
-	(void)L;
+	lua_settop(L, 0);
+	task_main()->L = lua_newthread(L);
+	runs = true;
+	if (!task_run(evaluate, &text, &ok))
+		ok = false;
+	runs = interrupted = false;
 	return ok;
+}
+
+static int end_prompt(void)
+{
+	task_end_all();
+	if (end.begun && end.report)
+		report_text(end.report);
+	return end.begun ? end.code : 0;
+}
+
+/* The next text; NULL: the end. Other tasks run meanwhile. */
+static struct control_text *wait_text(void)
+{
+	struct control_text *text = NULL;
+
+	while (!end.begun && !(text = control_take_text()))
+		task_wait(NULL, "a text", TASK_NO_DEADLINE);
+	task_main()->killed = false; /* there was nothing to kill */
+	return text;
 }
 
 static int run_prompt(lua_State *L, struct mp_bytes args)
 {
-	struct link_message raw;
-	struct mp_bytes text;
+	struct control_text *text;
 	int status;
 
-	status = prepare(thread, args);
+	status = prepare(task_main()->L, args);
 	if (status != LUA_OK)
-		return failed(thread, status);
-	lua_settop(thread, 0);
-	push_arguments(thread, args);
-	while (control_wait_text(&raw, &text) == 0) {
-		bool ok;
+		return failure_of_program(task_main()->L, status);
+	lua_settop(task_main()->L, 0);
+	push_arguments(task_main()->L, args);
+	while ((text = wait_text())) {
+		bool ok = run_one(L, text->bytes);
 
-		/* A thread that was left by a jump is not used again. */
-		lua_settop(L, 0);
-		thread = lua_newthread(L);
-		ok = run_one(L, text);
-		link_message_deinit(&raw);
+		free(text);
 		stream_flush(&runner.output);
-		control_evaluated(ok);
+		if (!end.begun)
+			control_evaluated(ok);
 	}
-	return 0;
+	return end_prompt();
 }
 
-/* --- the base ---------------------------------------------------------------
+/* --- both -------------------------------------------------------------------
  */
 
-struct run {
-	int fd;
-	struct mp_bytes args;
-};
-
-static int run_program(const struct run *run)
-{
-	switch (_setjmp(base)) {
-	case JUMP_NONE:
-		return run_text(thread, run->fd, run->args);
-	case JUMP_TERMINATE:
-		unwind();
-		report_text("terminated");
-		return EXIT_TERMINATED;
-	default:
-		unwind();
-		return exit_code;
-	}
-}
+static int exit_code;
 
 static int pmain(lua_State *L)
 {
 	struct run *run = lua_touserdata(L, 1);
 
-	thread = lua_newthread(L);
-	if (runner.interactive)
-		exit_code = run_prompt(L, run->args);
-	else
-		exit_code = run_program(run);
+	task_main()->L = lua_newthread(L);
+	exit_code = runner.interactive ? run_prompt(L, run->args)
+				       : run_program(run);
 	return 0;
 }
 
@@ -419,8 +388,11 @@ int program_run(int fd, struct mp_bytes args)
 	lua_pushcfunction(L, pmain);
 	lua_pushlightuserdata(L, &run);
 	status = lua_pcall(L, 1, 0, 0);
-	if (status != LUA_OK) /* no room for the arguments, or a bad text */
-		return failed(L, status);
+	if (status != LUA_OK) { /* no room for the arguments, or a bad text */
+		runs = task_main()->can_jump = false;
+		exit_code = failure_of_program(L, status);
+		task_end_all();
+	}
 	return exit_code;
 }
 

@@ -3,10 +3,11 @@
 /*
  * Running a program: compile, call, tell what went wrong.
  *
- * The program runs in a Lua thread of its own. An event that ends it, or
- * os.exit() with closing, jumps from wherever Lua is to the base below all of
- * it; the thread's `<close>` variables are closed from there. No C function
- * that Lua can call owns anything across a call that may jump.
+ * The program's main function is the main task (task.h). An event that ends
+ * the program, an error of that function, or os.exit() with closing, ends all
+ * tasks, whose `<close>` variables are closed. When it has returned, the
+ * process goes on until the other tasks have ended and nobody keeps it serving
+ * (task_hooks).
  */
 
 #include <lua.h>
@@ -30,6 +31,3 @@ void program_terminate(void);
 
 /* From os.exit(code, true). */
 _Noreturn void program_close_and_exit(int code);
-
-/* The coroutine library treats the program's thread as Lua's main one. */
-bool program_is_base(lua_State *L);

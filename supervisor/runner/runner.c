@@ -25,10 +25,12 @@
 #include "runner/environment.h"
 #include "runner/heap.h"
 #include "runner/limits.h"
+#include "runner/preempt.h"
 #include "runner/program.h"
 #include "runner/report.h"
 #include "runner/text.h"
 #include "runner/trap.h"
+#include "runner/watch.h"
 
 /* Lua's own pause between collections, and the most it can be told. */
 #define LUA_PAUSE_PERCENT 200
@@ -151,6 +153,7 @@ int runner_load(const char *runtime, int runtime_fd, size_t memory_bytes,
 	}
 	if (runtime_fd >= 0)
 		make_room_for_strings(runner.L);
+	preempt_learn(runner.L);
 	settle(runner.L);
 	if (runtime_fd >= 0)
 		heap_end_runtime();
@@ -249,6 +252,7 @@ static int take_start(struct link_message *raw,
 	runner.interactive = start->interactive;
 	runner.expression = start->expression;
 	runner.memory_bytes = start->memory_bytes;
+	runner.tasks = start->tasks ? start->tasks : LIMIT_TASKS;
 	allocator_allow(&runner.allocator, start->memory_bytes);
 	return 0;
 }
@@ -279,7 +283,7 @@ _Noreturn void runner_main(int control_fd, pid_t parent,
 		if (fd != control_fd)
 			close(fd);
 	die_with(parent);
-	if (control_attach(control_fd) < 0)
+	if (control_attach(control_fd) < 0 || watch_init() < 0)
 		_exit(EXIT_USAGE_EXEC);
 	lua_pushcfunction(runner.L, l_reseed);
 	if (lua_pcall(runner.L, 0, 0, 0) != LUA_OK || confine(filter) < 0)
@@ -292,6 +296,6 @@ _Noreturn void runner_main(int control_fd, pid_t parent,
 
 _Noreturn void runner_exit(int code)
 {
-	stream_flush(&runner.output);
+	stream_flush_last(&runner.output);
 	_exit(code);
 }

@@ -31,6 +31,7 @@ struct runner {
 	char name[RUNNER_NAME_BYTES];
 	struct mp_bytes env; /* owned, raw map */
 	uint64_t memory_bytes;
+	uint64_t tasks;		/* that it may have */
 	unsigned rows, columns; /* 0: stdout is no terminal */
 	bool interactive;
 	bool expression;

@@ -1,17 +1,26 @@
 /*
  * Step 7, in a runner: reading and writing what it was handed.
+ *
+ * The descriptors are their owner's, so they stay blocking. A process with
+ * nobody else to run may block in a write, which a signal interrupts. With
+ * others it writes no more at a time than what a descriptor takes that says
+ * that it is writable.
+ *
+ * The turn is had while a task waits in here, not from call to call: between
+ * two calls nobody else runs, unless Lua does.
  */
 
 #include "runner/stream.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "rpc/control.h"
-#include "runner/control.h"
 #include "runner/runner.h"
+#include "runner/watch.h"
 
 void stream_init(struct stream *s, int fd, enum stream_mode mode, char *buffer,
 		 size_t size)
@@ -22,6 +31,7 @@ void stream_init(struct stream *s, int fd, enum stream_mode mode, char *buffer,
 		.buffer = buffer,
 		.size = size,
 	};
+	list_init(&s->turn.others);
 }
 
 /* --- writing ----------------------------------------------------------------
@@ -32,62 +42,59 @@ static ssize_t write_some(struct stream *s, const char *data, size_t size)
 {
 	ssize_t n;
 
-	s->busy = true;
+	if (!task_alone() && !watch_fd_ready(s->fd, POLLOUT))
+		return watch_wait_fd(s->fd, POLLOUT, "output") ? 0 : -EAGAIN;
+	if (!task_alone() && size > PIPE_BUF)
+		size = PIPE_BUF;
 	n = write(s->fd, data, size);
-	if (n < 0 && errno == EINTR) {
-		control_handle_pending();
-		n = 0;
-	} else if (n < 0 && errno == EAGAIN) {
-		control_wait(s->fd, POLLOUT);
-		n = 0;
-	}
-	s->busy = false;
-	return n < 0 ? -errno : n;
+	if (n >= 0)
+		return n;
+	if (errno == EAGAIN)
+		return watch_wait_fd(s->fd, POLLOUT, "output") ? 0 : -EAGAIN;
+	if (errno != EINTR)
+		return -errno;
+	watch_look();
+	task_give_way();
+	return 0;
 }
 
-int stream_flush(struct stream *s)
+/* Write all of it; *@done is kept up to date. */
+static int write_all(struct stream *s, const char *data, size_t size,
+		     size_t *done)
 {
-	if (s->busy)
-		return -EBUSY; /* an event came while it was stuck */
-	while (s->start < s->end) {
-		ssize_t n =
-			write_some(s, s->buffer + s->start, s->end - s->start);
+	ssize_t n = 0;
 
-		if (n < 0) {
-			s->start = s->end = 0; /* once is enough to tell */
-			return (int)n;
-		}
-		s->start += (size_t)n;
+	while (*done < size && n >= 0) {
+		n = write_some(s, data + *done, size - *done);
+		if (n > 0)
+			*done += (size_t)n;
 	}
-	s->start = s->end = 0;
-	return 0;
+	return n < 0 ? (int)n : 0;
+}
+
+static int flush(struct stream *s)
+{
+	int r = write_all(s, s->buffer, s->end, &s->start);
+
+	s->start = s->end = 0; /* once is enough to tell an error */
+	return r;
 }
 
 static int write_direct(struct stream *s, const char *data, size_t size)
 {
-	while (size > 0) {
-		ssize_t n = write_some(s, data, size);
+	size_t done = 0;
 
-		if (n < 0)
-			return (int)n;
-		data += n;
-		size -= (size_t)n;
-	}
-	return 0;
+	return write_all(s, data, size, &done);
 }
 
-int stream_write(struct stream *s, const char *data, size_t size)
+static int write_buffered(struct stream *s, const char *data, size_t size)
 {
 	int r = 0;
 
-	if (s->fd < 0)
-		return -EBADF;
-	if (s == &runner.error)
-		stream_flush(&runner.output);
 	if (s->mode == STREAM_UNBUFFERED)
 		return write_direct(s, data, size);
 	if (size > s->size - s->end)
-		r = stream_flush(s);
+		r = flush(s);
 	if (r < 0)
 		return r;
 	if (size > s->size)
@@ -95,8 +102,56 @@ int stream_write(struct stream *s, const char *data, size_t size)
 	memcpy(s->buffer + s->end, data, size);
 	s->end += size;
 	if (s->mode == STREAM_LINE && memchr(data, '\n', size))
-		return stream_flush(s);
+		return flush(s);
 	return 0;
+}
+
+/* 0, or -EBUSY: an event came while it was stuck, or a finalizer. */
+static int begin(struct stream *s, const char *what)
+{
+	if (s->turn.user == task_current() || !task_take_turn(&s->turn, what))
+		return -EBUSY;
+	if (s->fd >= 0)
+		return 0;
+	task_give_turn(&s->turn); /* closed by another, meanwhile */
+	return -EBADF;
+}
+
+int stream_flush(struct stream *s)
+{
+	int r;
+
+	if (s->start == s->end && !s->turn.user)
+		return 0;
+	r = begin(s, "output");
+	if (r < 0)
+		return r;
+	r = flush(s);
+	task_give_turn(&s->turn);
+	return r;
+}
+
+int stream_write(struct stream *s, const char *data, size_t size)
+{
+	int r;
+
+	if (s == &runner.error)
+		stream_flush(&runner.output);
+	r = begin(s, "output");
+	if (r < 0)
+		return r;
+	r = write_buffered(s, data, size);
+	task_give_turn(&s->turn);
+	return r;
+}
+
+void stream_flush_last(struct stream *s)
+{
+	/* In a callback nobody can wait: what is taken at once. */
+	if (s->turn.user || (watch_in_callback() && s->fd >= 0 &&
+			     !watch_fd_ready(s->fd, POLLOUT)))
+		return;
+	stream_flush(s);
 }
 
 /* --- reading ----------------------------------------------------------------
@@ -126,27 +181,44 @@ static ssize_t take_answer(struct stream *s, ssize_t n)
 	return n - 1;
 }
 
-ssize_t stream_fill(struct stream *s)
+static ssize_t fill(struct stream *s)
 {
 	ssize_t n;
 	int r;
 
-	if (s->start < s->end)
-		return (ssize_t)(s->end - s->start);
-	if (runner.output.mode == STREAM_LINE)
-		stream_flush(&runner.output); /* a prompt */
 	s->start = s->end = 0;
 	r = s->demand ? ask(s) : 0;
 	if (r < 0)
 		return r == -EPIPE ? 0 : r;
 	do {
-		control_wait(s->fd, POLLIN);
+		if (!watch_wait_fd(s->fd, POLLIN, "input"))
+			return -EAGAIN;
 		n = read(s->fd, s->buffer, s->size);
 	} while (n < 0 && (errno == EINTR || errno == EAGAIN));
 	if (n < 0)
 		return -errno;
 	s->end = (size_t)n;
 	return s->demand ? take_answer(s, n) : n;
+}
+
+ssize_t stream_fill(struct stream *s)
+{
+	ssize_t n;
+
+	if (s->start == s->end || s->turn.user) {
+		if (runner.output.mode == STREAM_LINE)
+			stream_flush(&runner.output); /* a prompt */
+		n = begin(s, "input");
+		if (n < 0)
+			return n;
+		/* Another may have filled it while this one waited. */
+		if (s->start == s->end)
+			n = fill(s);
+		task_give_turn(&s->turn);
+		if (n <= 0 && s->start == s->end)
+			return n;
+	}
+	return (ssize_t)(s->end - s->start);
 }
 
 int stream_close(struct stream *s)

@@ -3,15 +3,17 @@
 /*
  * The three streams of a process, with buffers.
  *
- * Waiting goes through control_wait(), so that an event may end the process
- * in the middle: the streams are whole at that moment. stdout is flushed
- * before anything goes to stderr, so that lines come out in the order in
- * which they were written.
+ * Whoever must wait waits in its task; others that use the same stream wait
+ * for their turn. A task may be ended while it waits: the streams are whole at
+ * that moment. stdout is flushed before anything goes to stderr, so that lines
+ * come out in the order in which they were written.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+
+#include "runner/task.h"
 
 enum stream_mode {
 	STREAM_UNBUFFERED,
@@ -22,10 +24,10 @@ enum stream_mode {
 struct stream {
 	int fd; /* -1: closed */
 	enum stream_mode mode;
-	bool demand;  /* stdin: asks for its input (rpc/control.h) */
-	bool asked;   /* … and has done so */
-	bool busy;    /* inside a write */
-	char *buffer; /* static; NULL for stderr */
+	bool demand;	       /* stdin: asks for its input (rpc/control.h) */
+	bool asked;	       /* … and has done so */
+	struct task_turn turn; /* of whoever is inside a read or a write */
+	char *buffer;	       /* static; NULL for stderr */
 	size_t size;
 	size_t start, end; /* what is in the buffer */
 };
@@ -43,3 +45,6 @@ ssize_t stream_fill(struct stream *s);
 
 /* Flushes; 0, or negative errno. */
 int stream_close(struct stream *s);
+
+/* At the end of the process: what can be flushed, in whatever state. */
+void stream_flush_last(struct stream *s);

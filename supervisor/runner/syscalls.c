@@ -16,11 +16,13 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,8 +35,6 @@
 #endif
 
 #define BOTH (WHO_RUNNER | WHO_ZYGOTE)
-
-#define POLL_FDS_MAX 64
 
 /* clang-format off */
 #define EQ(arg, value)	       { (arg), SCMP_CMP_EQ, (value), 0 }
@@ -55,18 +55,27 @@ const struct syscall_row syscall_rows[] = {
 	  "address", 1, { EQ(3, MREMAP_MAYMOVE) } },
 #endif
 	{ SCMP_SYS(munmap), BOTH, "free: large blocks", 0, { { 0 } } },
+	{ SCMP_SYS(mprotect), BOTH, "the page below a task's stack, which "
+	  "nobody may touch", 1, { EQ(2, PROT_NONE) } },
 
 	/* the control link, the only socket */
 	{ SCMP_SYS(recvmsg), BOTH, "control link", 1,
 	  { INT(0, CONTROL_FD) } },
 	{ SCMP_SYS(sendmsg), BOTH, "control link", 1,
 	  { INT(0, CONTROL_FD) } },
-	{ SCMP_SYS(ppoll), BOTH, "waits for stdin and the control link", 1,
+	{ SCMP_SYS(ppoll), BOTH, "waits for stdin and a few links", 1,
 	  { LE(1, POLL_FDS_MAX) } },
+	{ SCMP_SYS(epoll_ctl), BOTH, "many links", 1, { INT(0, EPOLL_FD) } },
+	{ SCMP_SYS(epoll_pwait2), BOTH, "waits for many links", 1,
+	  { INT(0, EPOLL_FD) } },
 	{ SCMP_SYS(fcntl), BOTH, "asks for SIGIO when a message comes; owner "
 	  "and signal stay as they were set", 3,
 	  { INT(0, CONTROL_FD), INT(1, F_SETFL), EQ(2, O_RDWR | O_ASYNC) } },
 	{ SCMP_SYS(rt_sigreturn), BOTH, "end of a handler", 0, { { 0 } } },
+	{ SCMP_SYS(rt_sigprocmask), BOTH, "holds SIGIO back while it waits", 1,
+	  { INT(0, SIG_BLOCK) } },
+	{ SCMP_SYS(setitimer), BOTH, "deadlines, and turns of tasks", 1,
+	  { INT(0, ITIMER_REAL) } },
 
 	/* what it was handed */
 	{ SCMP_SYS(read), BOTH, "stdin, texts", 0, { { 0 } } },
@@ -107,6 +116,10 @@ const struct syscall_row syscall_rows[] = {
 	  { INT(2, MADV_COLLAPSE) } },
 	{ SCMP_SYS(dup3), WHO_ZYGOTE, "a runner's control link in place", 1,
 	  { INT(1, CONTROL_FD) } },
+	{ SCMP_SYS(epoll_create1), WHO_ZYGOTE, "a runner's epoll …", 1,
+	  { EQ(0, EPOLL_CLOEXEC) } },
+	{ SCMP_SYS(dup3), WHO_ZYGOTE, "… in place", 1,
+	  { INT(1, EPOLL_FD) } },
 	{ SCMP_SYS(prctl), WHO_ZYGOTE, "a runner dies with its keeper", 2,
 	  { EQ(0, PR_SET_PDEATHSIG), EQ(1, SIGKILL) } },
 	{ SCMP_SYS(getppid), WHO_ZYGOTE, "has the keeper died before?", 0,

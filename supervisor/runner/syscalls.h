@@ -20,6 +20,10 @@ enum syscall_who {
 
 #define SYSCALL_ARGS_MAX 4
 
+/* Known to the table. */
+#define EPOLL_FD     4
+#define POLL_FDS_MAX 64
+
 struct syscall_row {
 	int nr;
 	unsigned who; /* WHO_…; 0: nobody, and the attempt kills */

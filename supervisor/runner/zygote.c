@@ -22,11 +22,11 @@
 #include "base/util.h"
 #include "rpc/control.h"
 #include "rpc/mp.h"
-#include "runner/control.h"
 #include "runner/heap.h"
 #include "runner/layers.h"
 #include "runner/limits.h"
 #include "runner/message.h"
+#include "runner/preempt.h"
 #include "runner/report.h"
 #include "runner/runner.h"
 #include "runner/syscalls.h"
@@ -109,7 +109,7 @@ static int confine(struct zygote *z, uid_t uid)
 	layer = "seccomp";
 	r = trap_install();
 	if (r == 0)
-		r = control_install();
+		r = preempt_install();
 	if (r == 0)
 		r = syscall_filter_build(WHO_ZYGOTE, &z->own);
 	if (r == 0)
