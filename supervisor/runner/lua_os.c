@@ -84,10 +84,8 @@ static int l_sleep(lua_State *L)
 void lua_os_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{ "exit", l_exit },
-		{ "getenv", l_getenv },
-		{ "sleep", l_sleep },
-		{ "task", l_task },
+		{ "exit", l_exit },   { "getenv", l_getenv },
+		{ "sleep", l_sleep }, { "task", l_task },
 		{ NULL, NULL },
 	};
 

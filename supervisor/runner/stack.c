@@ -22,7 +22,8 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-#define PAGE_BYTES 4096U
+#define PAGE_BYTES  4096U
+#define STACK_BYTES (LIMIT_TASK_STACK_BYTES - PAGE_BYTES)
 
 struct stack {
 	char *lowest; /* above the guard */
@@ -38,14 +39,13 @@ static unsigned n_pool;
 
 static char *map(void)
 {
-	char *p = mmap(NULL, PAGE_BYTES + LIMIT_TASK_STACK_BYTES,
-		       PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		       0);
+	char *p = mmap(NULL, LIMIT_TASK_STACK_BYTES, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
 		return NULL;
 	if (mprotect(p, PAGE_BYTES, PROT_NONE) < 0) {
-		munmap(p, PAGE_BYTES + LIMIT_TASK_STACK_BYTES);
+		munmap(p, LIMIT_TASK_STACK_BYTES);
 		return NULL;
 	}
 	return p + PAGE_BYTES;
@@ -85,14 +85,14 @@ void stack_free(struct stack *s)
 		n_pool++;
 		return;
 	}
-	munmap(s->lowest - PAGE_BYTES, PAGE_BYTES + LIMIT_TASK_STACK_BYTES);
+	munmap(s->lowest - PAGE_BYTES, LIMIT_TASK_STACK_BYTES);
 	allocator_discharge(&runner.allocator, s->used_bytes);
 	free(s);
 }
 
 void *stack_prepare(struct stack *s, void (*entry)(void))
 {
-	return switch_prepare(s->lowest, LIMIT_TASK_STACK_BYTES, entry);
+	return switch_prepare(s->lowest, STACK_BYTES, entry);
 }
 
 /* --- the account ------------------------------------------------------------
@@ -101,7 +101,7 @@ void *stack_prepare(struct stack *s, void (*entry)(void))
 /* The page below what is accounted for: was it ever used? */
 static bool is_touched(const struct stack *s)
 {
-	const char *end = s->lowest + LIMIT_TASK_STACK_BYTES - s->used_bytes;
+	const char *end = s->lowest + STACK_BYTES - s->used_bytes;
 	const uint64_t *p = (const uint64_t *)(end - PAGE_BYTES);
 
 	uint64_t any = 0;
@@ -113,7 +113,7 @@ static bool is_touched(const struct stack *s)
 
 static void account(struct stack *s)
 {
-	while (s->used_bytes < LIMIT_TASK_STACK_BYTES && is_touched(s)) {
+	while (s->used_bytes + PAGE_BYTES <= STACK_BYTES && is_touched(s)) {
 		s->used_bytes += LIMIT_TASK_LEAST_BYTES;
 		if (!allocator_charge(&runner.allocator,
 				      LIMIT_TASK_LEAST_BYTES))
@@ -134,8 +134,7 @@ static bool comes_from_own;
 static void begin_switch(struct stack *to, void **fake)
 {
 	if (to)
-		__sanitizer_start_switch_fiber(fake, to->lowest,
-					       LIMIT_TASK_STACK_BYTES);
+		__sanitizer_start_switch_fiber(fake, to->lowest, STACK_BYTES);
 	else
 		__sanitizer_start_switch_fiber(fake, own_bottom, own_size);
 }

@@ -346,7 +346,7 @@ int run_begin(struct run *run, struct runner *r)
 	run->runner = r;
 	run->server->counters.starts++;
 	if (r->process.pid > 0) {
-		runner_limit(r, run->memory_bytes, run->cpu_ms);
+		runner_limit(r, run->memory_bytes, run->tasks, run->cpu_ms);
 		run_born(run, r->process.pid);
 	}
 	return 0;

@@ -30,7 +30,8 @@
 /* What the process maps beside its program's memory: itself, its stacks, and
  * what malloc() cannot give back. */
 #define ADDRESS_SLACK_BYTES (64ULL << 20)
-#define LOST_S		    0.2 /* to end after its control link did */
+#define STACKS_MAX	    (1U << 20) /* that room is made for */
+#define LOST_S		    0.2	       /* to end after its control link did */
 
 static struct runner *runner_of(struct peer *p)
 {
@@ -250,6 +251,7 @@ int runner_forked(struct runner *r, pid_t pid, int pidfd)
 		runner_limit(r,
 			     r->run ? r->run->memory_bytes
 				    : s->config.memory_bytes,
+			     r->run ? r->run->tasks : s->config.tasks,
 			     r->run ? r->run->cpu_ms : s->config.cpu_ms);
 	if (r->run)
 		run_born(r->run, pid);
@@ -293,7 +295,8 @@ static void set_limit(pid_t pid, int resource, rlim_t soft)
 	(void)prlimit(pid, (enum __rlimit_resource)resource, &limit, NULL);
 }
 
-void runner_limit(struct runner *r, uint64_t memory_bytes, uint64_t cpu_ms)
+void runner_limit(struct runner *r, uint64_t memory_bytes, uint64_t tasks,
+		  uint64_t cpu_ms)
 {
 	if (cpu_ms != r->cpu_ms) {
 		/* thoxd's timer is finer and comes first */
@@ -305,14 +308,19 @@ void runner_limit(struct runner *r, uint64_t memory_bytes, uint64_t cpu_ms)
 	}
 #ifdef THOX_SANITIZED /* whose shadow takes terabytes */
 	(void)memory_bytes;
+	(void)tasks;
 #else
-	if (memory_bytes != r->memory_bytes) {
-		rlim_t bytes =
-			memory_bytes + memory_bytes / 2 + ADDRESS_SLACK_BYTES;
+	uint64_t stacks = tasks < STACKS_MAX ? tasks : STACKS_MAX;
+
+	if (memory_bytes != r->memory_bytes || tasks != r->tasks) {
+		rlim_t bytes = memory_bytes + memory_bytes / 2 +
+			       stacks * CONTROL_TASK_STACK_BYTES +
+			       ADDRESS_SLACK_BYTES;
 
 		set_limit(r->process.pid, RLIMIT_AS,
 			  memory_bytes ? bytes : RLIM_INFINITY);
 		r->memory_bytes = memory_bytes;
+		r->tasks = tasks;
 	}
 #endif
 }

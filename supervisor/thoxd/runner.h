@@ -29,6 +29,7 @@ struct runner {
 	bool abandoned;	       /* to be killed at its birth */
 	ev_timer lost;	       /* since its link ended */
 	uint64_t memory_bytes; /* the limits that were set, 0: none yet */
+	uint64_t tasks;
 	uint64_t cpu_ms;
 	struct garbage garbage;
 };
@@ -45,5 +46,7 @@ void runner_abandon(struct runner *r);
 /* No process will come of it. */
 void runner_drop(struct runner *r);
 
-/* RLIMIT_CPU and RLIMIT_AS behind the finer limits; 0: none. */
-void runner_limit(struct runner *r, uint64_t memory_bytes, uint64_t cpu_ms);
+/* RLIMIT_CPU and RLIMIT_AS behind the finer limits; 0: none. @tasks: they map
+ * stacks beside the program's memory. */
+void runner_limit(struct runner *r, uint64_t memory_bytes, uint64_t tasks,
+		  uint64_t cpu_ms);
