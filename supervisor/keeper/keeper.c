@@ -83,6 +83,7 @@ struct keeper {
 	uint64_t started_ns;
 	uint64_t restarts;
 	unsigned rapid_deaths;
+	bool reexec; /* its death was announced, and is none */
 
 	struct zygote *zygotes; /* they are killed first: they make others */
 	struct kept kept;
@@ -122,14 +123,15 @@ static void unlink_thoxd(struct keeper *k)
 	k->linked = false;
 }
 
-static void send_to_thoxd(struct keeper *k, struct mp_writer *w, int fd)
+static void send_fds_to_thoxd(struct keeper *k, struct mp_writer *w,
+			      const int *fds, unsigned n_fds)
 {
 	int r = mp_writer_end(w);
 
 	if (!k->linked)
 		return;
 	if (r == 0)
-		r = link_send(&k->link, w->data, w->used, &fd, fd >= 0);
+		r = link_send(&k->link, w->data, w->used, fds, n_fds);
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET) {
 		/* it must not go on with a hole in what it knows */
 		log_warnx("thoxd cannot be told of an event: %s; it is ended",
@@ -137,6 +139,11 @@ static void send_to_thoxd(struct keeper *k, struct mp_writer *w, int fd)
 		kill(k->thoxd, SIGKILL);
 		unlink_thoxd(k);
 	}
+}
+
+static void send_to_thoxd(struct keeper *k, struct mp_writer *w, int fd)
+{
+	send_fds_to_thoxd(k, w, &fd, fd >= 0);
 }
 
 static void send_exited(struct keeper *k, pid_t pid, int status,
@@ -158,16 +165,25 @@ static void send_exited(struct keeper *k, pid_t pid, int status,
 	send_to_thoxd(k, &w, -1);
 }
 
-static int send_kept(const char *name, int fd, void *user)
+static int send_kept(const struct kept_entry *e, void *user)
 {
-	uint8_t buf[KEEPER_NAME_BYTES + 16];
 	struct mp_writer w;
 
-	mp_writer_init(&w, buf, sizeof(buf));
-	mp_write_array(&w, 2);
+	mp_writer_init_heap(&w);
+	mp_write_array(&w, 4);
 	mp_write_uint(&w, KEEPER_KEPT);
-	mp_write_str(&w, name);
-	send_to_thoxd(user, &w, fd);
+	mp_write_str(&w, e->name);
+	mp_write_bin(&w, e->record, e->record_size);
+	mp_write_uint(&w, (uint64_t)e->pid);
+	send_fds_to_thoxd(user, &w, e->fds, e->n_fds);
+	mp_writer_deinit(&w);
+	return 0;
+}
+
+static int send_kept_exit(const struct kept_entry *e, void *user)
+{
+	if (e->exited)
+		send_exited(user, e->pid, e->status, &e->usage);
 	return 0;
 }
 
@@ -222,6 +238,7 @@ static int start_thoxd(struct keeper *k)
 	log_debug("thoxd is process %d", (int)k->thoxd);
 	kept_each(&k->kept, send_kept, k);
 	send_begin(k);
+	kept_each(&k->kept, send_kept_exit, k);
 	return 0;
 }
 
@@ -321,6 +338,27 @@ static int find_tool(const char *name, char path[PATH_MAX])
 	return -ENOENT;
 }
 
+static int find_role(const char *role, char path[PATH_MAX])
+{
+	static const char *const roles[][2] = {
+		{ "zygote", "thox-zygote" },
+		{ "thoxfs", "thoxfs" },
+		{ "logd", "thox-logd" },
+		{ "storaged", "thox-storaged" },
+	};
+
+	if (strcmp(role, "fusermount3") == 0)
+		return find_tool(role, path);
+	for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
+		if (strcmp(role, roles[i][0]) != 0)
+			continue;
+		snprintf(path, PATH_MAX, "%s/%s", instance_libexec_dir(),
+			 roles[i][1]);
+		return 0;
+	}
+	return -EINVAL;
+}
+
 /* A zygote gets nothing of the instance's environment: its children run what
  * nobody trusts. */
 static int spawn_role(struct keeper *k, struct keeper_request *q,
@@ -330,15 +368,8 @@ static int spawn_role(struct keeper *k, struct keeper_request *q,
 	char *env[64 + KEEPER_ENV_MAX + 1];
 	bool zygote = strcmp(q->role, "zygote") == 0;
 	size_t n = 0;
-	int r = 0;
+	int r = find_role(q->role, path);
 
-	if (zygote || strcmp(q->role, "thoxfs") == 0)
-		snprintf(path, sizeof(path), "%s/%s%s", instance_libexec_dir(),
-			 zygote ? "thox-" : "", q->role);
-	else if (strcmp(q->role, "fusermount3") == 0)
-		r = find_tool(q->role, path);
-	else
-		r = -EINVAL;
 	if (r < 0)
 		return r;
 	for (char **e = k->options->env; *e && n < 64; e++)
@@ -424,7 +455,8 @@ static void handle(struct keeper *k, struct keeper_request *q,
 			do_spawn(k, q, m);
 		break;
 	case KEEPER_KEEP:
-		r = kept_add(&k->kept, q->name, link_message_take_fd(m, 0));
+		r = kept_add(&k->kept, q->name, q->bytes, q->bytes_size, q->pid,
+			     m->fds, m->n_fds);
 		if (r < 0)
 			log_warnx("cannot keep %s: %s", log_quote(q->name),
 				  strerror(-r));
@@ -444,6 +476,9 @@ static void handle(struct keeper *k, struct keeper_request *q,
 	case KEEPER_SHUTDOWN:
 		if (k->state != ENDING)
 			begin_end(k);
+		break;
+	case KEEPER_REEXEC:
+		k->reexec = true;
 		break;
 	}
 }
@@ -514,13 +549,17 @@ static void thoxd_died(struct keeper *k, int status)
 		fail(k, text, strlen(text));
 		return;
 	}
-	if (clock_ns() - k->started_ns >= STABLE_NS)
+	if (k->reexec || clock_ns() - k->started_ns >= STABLE_NS)
 		k->rapid_deaths = 0;
 	else if (k->rapid_deaths < BACKOFF_MAX)
 		k->rapid_deaths++;
 	if (k->rapid_deaths > 1)
 		delay_ns = BACKOFF_NS << (k->rapid_deaths - 1);
-	log_thoxd_death(status, delay_ns);
+	if (k->reexec)
+		log_info("thoxd is executed anew");
+	else
+		log_thoxd_death(status, delay_ns);
+	k->reexec = false;
 	k->restarts++;
 	enter(k, CLEANING, SWEEP_MAX_NS);
 }
@@ -535,11 +574,13 @@ static bool chosen_zygote(pid_t pid, void *user)
 	return false;
 }
 
+/* At the end of all nobody is spared. */
 static bool chosen_other(pid_t pid, void *user)
 {
 	struct keeper *k = user;
 
-	return pid != k->thoxd;
+	return pid != k->thoxd &&
+	       (k->state == ENDING || !kept_lives(&k->kept, pid));
 }
 
 /* Reap all that ended. True when there is no child at all. */
@@ -555,6 +596,7 @@ static bool reap(struct keeper *k)
 			continue;
 		}
 		forget_zygote(k, pid);
+		kept_exited(&k->kept, pid, status, &u);
 		send_exited(k, pid, status, &u);
 	}
 	return pid < 0 && errno == ECHILD;
@@ -571,7 +613,8 @@ static void nobody_left(struct keeper *k)
 }
 
 /* One round of killing: zygotes, when there are none all others, when there
- * are none (or they do not die) thoxd. */
+ * are none (or they do not die) thoxd. Where thoxd died, those that are kept
+ * live on. */
 static void sweep(struct keeper *k)
 {
 	bool late = k->deadline_ns && clock_ns() >= k->deadline_ns;
@@ -583,7 +626,7 @@ static void sweep(struct keeper *k)
 		log_warnx("%d processes do not die of SIGKILL; going on", n);
 	if ((n == 0 || late) && k->state == ENDING && k->thoxd > 0)
 		kill(k->thoxd, SIGKILL);
-	if (reap(k) || late)
+	if (reap(k) || late || (n == 0 && k->state == CLEANING))
 		nobody_left(k);
 }
 

@@ -1,21 +1,56 @@
 #pragma once
 
 /*
- * Descriptors that outlive thoxd, by name. The table owns them.
+ * What outlives thoxd, by name: descriptors, a record that only thoxd
+ * understands, and perhaps a process that lives on. The table owns it.
+ *
+ * The exit of such a process is remembered until thoxd drops the name: it may
+ * come while there is no thoxd, or one that does not live to read of it.
  */
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
 #include "rpc/keeper.h"
+#include "rpc/link.h"
+
+#define KEPT_BUCKETS 1024U /* a power of two */
+
+struct kept_entry {
+	struct kept_entry *next;     /* in its bucket of names */
+	struct kept_entry *next_pid; /* in its bucket of PIDs */
+	char name[KEEPER_NAME_BYTES + 1];
+	char *record; /* owned */
+	size_t record_size;
+	int fds[LINK_FDS_MAX];
+	unsigned n_fds;
+	pid_t pid; /* 0: no process */
+	bool exited;
+	int status; /* as of wait(2), when it has exited */
+	struct rusage usage;
+};
 
 struct kept {
-	struct kept_fd *first;
+	struct kept_entry *by_name[KEPT_BUCKETS];
+	struct kept_entry *by_pid[KEPT_BUCKETS];
 	unsigned count;
 };
 
-/* Takes @fd, whatever it returns; a name that is there is replaced.
- * -ENOMEM, or -ENOSPC over KEEPER_KEPT_MAX. */
-int kept_add(struct kept *k, const char *name, int fd);
+/* A name that is there is replaced. Takes the descriptors (sets them to -1),
+ * whatever it returns; copies the record. -ENOMEM, or -ENOSPC over
+ * KEEPER_KEPT_MAX. */
+int kept_add(struct kept *k, const char *name, const void *record, size_t size,
+	     pid_t pid, int *fds, unsigned n_fds);
 void kept_remove(struct kept *k, const char *name);
 void kept_deinit(struct kept *k);
 
-typedef int (*kept_fn)(const char *name, int fd, void *user);
-int kept_each(struct kept *k, kept_fn fn, void *user);
+/* It lives on without thoxd. */
+bool kept_lives(const struct kept *k, pid_t pid);
+/* It has ended: remembered when it is one that is kept. */
+void kept_exited(struct kept *k, pid_t pid, int status,
+		 const struct rusage *usage);
+
+typedef int (*kept_fn)(const struct kept_entry *e, void *user);
+int kept_each(const struct kept *k, kept_fn fn, void *user);

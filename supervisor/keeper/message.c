@@ -8,6 +8,7 @@
 #include "keeper/message.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,11 +97,12 @@ static int parse_spawn(struct mp_reader *r, size_t size, unsigned n_fds,
 	return e ? e : parse_env(r, &at, q);
 }
 
-static int parse_bytes(struct mp_reader *r, struct keeper_request *q)
+static int parse_bytes(struct mp_reader *r, size_t limit,
+		       struct keeper_request *q)
 {
 	struct mp_bytes b = mp_read_str(r);
 
-	if (b.size > KEEPER_STATE_BYTES)
+	if (b.size > limit)
 		return -E2BIG;
 	q->bytes = b.p;
 	q->bytes_size = b.size;
@@ -114,18 +116,32 @@ static int parse_name(struct mp_reader *r, struct keeper_request *q)
 		       : 0;
 }
 
-/* How many items each kind has, itself included, and descriptors. */
+static int parse_keep(struct mp_reader *r, struct keeper_request *q)
+{
+	int e = parse_name(r, q);
+	uint64_t pid;
+
+	e = e ? e : parse_bytes(r, KEEPER_RECORD_BYTES, q);
+	pid = mp_read_uint(r);
+	if (pid > INT_MAX)
+		r->bad = true;
+	q->pid = r->bad ? 0 : (pid_t)pid;
+	return e;
+}
+
+/* How many items each kind has, itself included, and descriptors at most. */
 static const struct {
 	unsigned items;
 	unsigned fds; /* not of spawn, whose numbers tell */
 } shape[] = {
 	[KEEPER_SPAWN - KEEPER_SPAWN] = { 6, 0 },
-	[KEEPER_KEEP - KEEPER_SPAWN] = { 2, 1 },
+	[KEEPER_KEEP - KEEPER_SPAWN] = { 4, LINK_FDS_MAX },
 	[KEEPER_DROP - KEEPER_SPAWN] = { 2, 0 },
 	[KEEPER_STATE - KEEPER_SPAWN] = { 2, 0 },
 	[KEEPER_SHUTDOWN - KEEPER_SPAWN] = { 1, 0 },
 	[KEEPER_READY - KEEPER_SPAWN] = { 1, 0 },
 	[KEEPER_FAILED - KEEPER_SPAWN] = { 2, 0 },
+	[KEEPER_REEXEC - KEEPER_SPAWN] = { 1, 0 },
 };
 
 static int parse(struct mp_reader *r, size_t size, unsigned n_fds,
@@ -136,18 +152,20 @@ static int parse(struct mp_reader *r, size_t size, unsigned n_fds,
 	unsigned i = (unsigned)kind - KEEPER_SPAWN;
 	int e = 0;
 
-	if (r->bad || kind < KEEPER_SPAWN || kind > KEEPER_FAILED)
+	if (r->bad || kind < KEEPER_SPAWN || kind > KEEPER_REEXEC)
 		return -EBADMSG;
 	if (items != shape[i].items ||
-	    (kind != KEEPER_SPAWN && n_fds != shape[i].fds))
+	    (kind != KEEPER_SPAWN && n_fds > shape[i].fds))
 		return -EBADMSG;
 	q->kind = (unsigned)kind;
 	if (kind == KEEPER_SPAWN)
 		e = parse_spawn(r, size, n_fds, q);
-	else if (kind == KEEPER_KEEP || kind == KEEPER_DROP)
+	else if (kind == KEEPER_KEEP)
+		e = parse_keep(r, q);
+	else if (kind == KEEPER_DROP)
 		e = parse_name(r, q);
 	else if (kind == KEEPER_STATE || kind == KEEPER_FAILED)
-		e = parse_bytes(r, q);
+		e = parse_bytes(r, KEEPER_STATE_BYTES, q);
 	return e ? e : mp_end(r);
 }
 

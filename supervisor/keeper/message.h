@@ -10,12 +10,13 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "rpc/keeper.h"
 #include "rpc/link.h"
 
 struct keeper_request {
-	unsigned kind; /* KEEPER_SPAWN … KEEPER_FAILED */
+	unsigned kind; /* KEEPER_SPAWN … KEEPER_REEXEC */
 	uint64_t token;
 	char role[16];
 	char name[KEEPER_NAME_BYTES + 1];
@@ -24,7 +25,9 @@ struct keeper_request {
 	char *env[KEEPER_ENV_MAX + 1];	 /* NAME=VALUE */
 	int numbers[LINK_FDS_MAX];
 	unsigned n_numbers;
-	/* of KEEPER_STATE and KEEPER_FAILED: points into the message */
+	pid_t pid; /* of KEEPER_KEEP */
+	/* of KEEPER_STATE and KEEPER_FAILED, the record of KEEPER_KEEP: points
+	 * into the message */
 	const char *bytes;
 	size_t bytes_size;
 

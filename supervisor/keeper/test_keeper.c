@@ -115,10 +115,10 @@ static void test_too_many_arguments(void)
 	CHECK_EQ(parse(0, &q), -E2BIG);
 }
 
-static int count_one(const char *name, int fd, void *user)
+static int count_fds(const struct kept_entry *e, void *user)
 {
-	(void)name;
-	*(int *)user += fd >= 0;
+	for (unsigned i = 0; i < e->n_fds; i++)
+		*(int *)user += e->fds[i] >= 0;
 	return 0;
 }
 
@@ -126,18 +126,59 @@ static int count_one(const char *name, int fd, void *user)
 static void test_kept(void)
 {
 	struct kept k = { 0 };
-	int a = dup(0), b = dup(0), n = 0;
+	int fds[2] = { dup(0), dup(0) }, other[2] = { dup(0), -1 };
+	int a = fds[0], b = fds[1], c = other[0], n = 0;
 
-	CHECK_EQ(kept_add(&k, "fuse", a), 0);
-	CHECK_EQ(kept_add(&k, "fuse", b), 0);
-	CHECK(fcntl(a, F_GETFD) < 0);
+	CHECK_EQ(kept_add(&k, "fuse", NULL, 0, 0, fds, 2), 0);
+	CHECK_EQ(fds[0], -1);
+	CHECK_EQ(kept_add(&k, "fuse", "record", 6, 0, other, 1), 0);
+	CHECK(fcntl(a, F_GETFD) < 0 && fcntl(b, F_GETFD) < 0);
 	CHECK_EQ(k.count, 1);
-	CHECK_EQ(kept_add(&k, "other", dup(0)), 0);
-	kept_each(&k, count_one, &n);
-	CHECK_EQ(n, 2);
+	other[0] = dup(0);
+	other[1] = dup(0);
+	CHECK_EQ(kept_add(&k, "other", NULL, 0, 0, other, 2), 0);
+	kept_each(&k, count_fds, &n);
+	CHECK_EQ(n, 3);
 	kept_remove(&k, "fuse");
 	kept_remove(&k, "fuse");
-	CHECK(fcntl(b, F_GETFD) < 0);
+	CHECK(fcntl(c, F_GETFD) < 0);
+	kept_deinit(&k);
+	CHECK_EQ(k.count, 0);
+}
+
+static int find_exit(const struct kept_entry *e, void *user)
+{
+	if (e->exited)
+		*(int *)user = e->status;
+	return 0;
+}
+
+/* Verify that a kept process is known until its exit, which stays until its
+ * name is dropped, also when the PID comes round again. */
+static void test_kept_process(void)
+{
+	const struct rusage usage = { 0 };
+	struct kept k = { 0 };
+	int status = -1;
+
+	CHECK_EQ(kept_add(&k, "a", "x", 1, 70, NULL, 0), 0);
+	CHECK_EQ(kept_add(&k, "b", "y", 1, 70 + KEPT_BUCKETS, NULL, 0), 0);
+	CHECK(kept_lives(&k, 70) && !kept_lives(&k, 71));
+	kept_exited(&k, 70, 256, &usage);
+	kept_exited(&k, 71, 512, &usage);
+	CHECK(!kept_lives(&k, 70) && kept_lives(&k, 70 + KEPT_BUCKETS));
+	/* a new record for the same process forgets nothing */
+	CHECK_EQ(kept_add(&k, "a", "z", 1, 70, NULL, 0), 0);
+	CHECK(!kept_lives(&k, 70));
+	kept_each(&k, find_exit, &status);
+	CHECK_EQ(status, 256);
+	/* another process of the same number */
+	CHECK_EQ(kept_add(&k, "c", NULL, 0, 70, NULL, 0), 0);
+	CHECK(kept_lives(&k, 70));
+	kept_remove(&k, "a");
+	CHECK(kept_lives(&k, 70));
+	kept_remove(&k, "c");
+	CHECK(!kept_lives(&k, 70));
 	kept_deinit(&k);
 	CHECK_EQ(k.count, 0);
 }
@@ -244,6 +285,7 @@ int main(void)
 	RUN(test_what_is_no_request);
 	RUN(test_too_many_arguments);
 	RUN(test_kept);
+	RUN(test_kept_process);
 	RUN(test_descriptors_are_in_place);
 	RUN(test_signals_are_the_defaults);
 	RUN(test_no_such_executable);

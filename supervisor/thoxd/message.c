@@ -34,6 +34,15 @@ static pid_t read_pid(struct mp_reader *r)
 	return r->bad ? 0 : (pid_t)pid;
 }
 
+static pid_t read_pid_or_none(struct mp_reader *r)
+{
+	uint64_t pid = mp_read_uint(r);
+
+	if (pid > INT_MAX)
+		r->bad = true;
+	return r->bad ? 0 : (pid_t)pid;
+}
+
 /* An array or map of strings, as its bytes. */
 static struct mp_bytes read_strings(struct mp_reader *r, bool map, uint32_t max)
 {
@@ -364,9 +373,11 @@ int keeper_message_parse(const void *data, size_t size, unsigned n_fds,
 		parse_exited(&r, &m.exit);
 		break;
 	case KEEPER_KEPT:
-		fds = 1;
-		ok = items == 2 && mp_bytes_copy(mp_read_str(&r), m.name,
+		fds = n_fds; /* any */
+		ok = items == 4 && mp_bytes_copy(mp_read_str(&r), m.name,
 						 sizeof(m.name)) == 0;
+		m.record = mp_read_str(&r);
+		m.pid = read_pid_or_none(&r);
 		break;
 	case KEEPER_BEGIN:
 		ok = items == 3;

@@ -95,8 +95,9 @@ struct keeper_message {
 	pid_t pid;
 	int error;
 	struct process_exit exit;
-	char name[KEEPER_NAME_BYTES + 1]; /* kept */
-	struct mp_bytes state;		  /* begin */
+	char name[KEEPER_NAME_BYTES + 1]; /* kept, with its pid (0: none) */
+	struct mp_bytes record;
+	struct mp_bytes state; /* begin */
 	uint64_t restarts;
 };
 int keeper_message_parse(const void *data, size_t size, unsigned n_fds,

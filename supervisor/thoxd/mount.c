@@ -250,7 +250,7 @@ static void made(struct mount *m, int fuse_fd)
 {
 	m->fuse_fd = fuse_fd;
 	m->error[0] = '\0';
-	parent_keep(&m->server->parent, KEPT_NAME, fuse_fd);
+	parent_keep(&m->server->parent, KEPT_NAME, NULL, 0, 0, &fuse_fd, 1);
 	log_info("mount: the store is mounted on %s", m->point);
 	m->state = MOUNT_SERVED;
 	spawn_thoxfs(m);

@@ -71,7 +71,7 @@ static int on_message(struct peer *peer, struct link_message *m)
 		process_exited(&p->server->processes, &k.exit);
 		break;
 	case KEEPER_KEPT:
-		server_kept(p->server, k.name, link_message_take_fd(m, 0));
+		server_kept(p->server, &k, m);
 		break;
 	case KEEPER_BEGIN:
 		server_begin(p->server, k.state, k.restarts);
@@ -154,8 +154,7 @@ void parent_cancel(struct parent *p, void *user)
 
 /* These cannot be refused by anybody but a keeper that is gone, and that is
  * noticed by the link itself. */
-static void tell(struct parent *p, unsigned kind, const void *data, size_t size,
-		 int fd)
+static void tell(struct parent *p, unsigned kind, const void *data, size_t size)
 {
 	struct mp_writer w;
 
@@ -166,36 +165,51 @@ static void tell(struct parent *p, unsigned kind, const void *data, size_t size,
 		mp_write_bin(&w, data, size);
 	else if (data)
 		mp_write_strn(&w, data, size);
-	(void)peer_send(&p->peer, &w, &fd, fd >= 0);
+	(void)peer_send(&p->peer, &w, NULL, 0);
 	mp_writer_deinit(&w);
 }
 
-void parent_keep(struct parent *p, const char *name, int fd)
+void parent_keep(struct parent *p, const char *name, const void *record,
+		 size_t size, pid_t pid, const int *fds, unsigned n_fds)
 {
-	tell(p, KEEPER_KEEP, name, strlen(name), fd);
+	struct mp_writer w;
+
+	mp_writer_init_heap(&w);
+	mp_write_array(&w, 4);
+	mp_write_uint(&w, KEEPER_KEEP);
+	mp_write_str(&w, name);
+	mp_write_bin(&w, record, size);
+	mp_write_uint(&w, (uint64_t)pid);
+	(void)peer_send(&p->peer, &w, fds, n_fds);
+	mp_writer_deinit(&w);
 }
 
 void parent_drop(struct parent *p, const char *name)
 {
-	tell(p, KEEPER_DROP, name, strlen(name), -1);
+	tell(p, KEEPER_DROP, name, strlen(name));
+}
+
+void parent_reexec(struct parent *p)
+{
+	tell(p, KEEPER_REEXEC, NULL, 0);
 }
 
 void parent_state(struct parent *p, const void *data, size_t size)
 {
-	tell(p, KEEPER_STATE, data, size, -1);
+	tell(p, KEEPER_STATE, data, size);
 }
 
 void parent_ready(struct parent *p)
 {
-	tell(p, KEEPER_READY, NULL, 0, -1);
+	tell(p, KEEPER_READY, NULL, 0);
 }
 
 void parent_shutdown(struct parent *p)
 {
-	tell(p, KEEPER_SHUTDOWN, NULL, 0, -1);
+	tell(p, KEEPER_SHUTDOWN, NULL, 0);
 }
 
 void parent_failed(struct parent *p, const char *message)
 {
-	tell(p, KEEPER_FAILED, message, strlen(message), -1);
+	tell(p, KEEPER_FAILED, message, strlen(message));
 }

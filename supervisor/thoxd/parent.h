@@ -43,10 +43,15 @@ int parent_spawn(struct parent *p, const struct parent_spawn *spawn,
 		 parent_spawned_fn fn, void *user);
 void parent_cancel(struct parent *p, void *user);
 
-void parent_keep(struct parent *p, const char *name, int fd);
+/* Copies of the descriptors go to the keeper, with a record (@size may be 0)
+ * and a child that shall live on when thoxd dies (0: none). */
+void parent_keep(struct parent *p, const char *name, const void *record,
+		 size_t size, pid_t pid, const int *fds, unsigned n_fds);
 void parent_drop(struct parent *p, const char *name);
 void parent_state(struct parent *p, const void *data, size_t size);
 void parent_ready(struct parent *p);
+/* thoxd exits next, to be started anew. */
+void parent_reexec(struct parent *p);
 /* The last message: the keeper ends all. */
 void parent_shutdown(struct parent *p);
 /* Say why thoxd cannot serve; before the loop runs. */

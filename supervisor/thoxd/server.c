@@ -180,15 +180,15 @@ static void on_tidy(struct ev_loop *loop, ev_timer *timer, int events)
 	}
 }
 
-void server_kept(struct server *s, const char *name, int fd)
+void server_kept(struct server *s, const struct keeper_message *kept,
+		 struct link_message *m)
 {
-	if (strcmp(name, "fuse") == 0) {
-		mount_take_kept(&s->mount, fd);
+	if (strcmp(kept->name, "fuse") == 0 && m->n_fds == 1) {
+		mount_take_kept(&s->mount, link_message_take_fd(m, 0));
 		return;
 	}
-	log_warnx("the keeper keeps '%s', which nobody knows", name);
-	parent_drop(&s->parent, name);
-	fd_close(fd);
+	log_warnx("the keeper keeps '%s', which nobody knows", kept->name);
+	parent_drop(&s->parent, kept->name);
 }
 
 void server_begin(struct server *s, struct mp_bytes state, uint64_t restarts)

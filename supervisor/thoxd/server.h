@@ -19,6 +19,8 @@
 #include "thoxd/parent.h"
 #include "thoxd/process.h"
 
+struct keeper_message;
+
 struct garbage {
 	struct garbage *next;
 	void (*free)(struct garbage *g);
@@ -81,7 +83,8 @@ struct server {
 void server_init(struct server *s, const struct instance *instance);
 
 /* what the keeper tells */
-void server_kept(struct server *s, const char *name, int fd);
+void server_kept(struct server *s, const struct keeper_message *kept,
+		 struct link_message *m);
 void server_begin(struct server *s, struct mp_bytes state, uint64_t restarts);
 void server_orphaned(struct server *s, int error);
 

@@ -296,11 +296,18 @@ static void test_the_keeper(void)
 	CHECK_EQ(m.exit.memory_bytes, 4);
 	CHECK_EQ(keeper_message_parse(bytes, w.used, 1, &m), -EBADMSG);
 
-	begin(2, KEEPER_KEPT);
+	begin(4, KEEPER_KEPT);
 	mp_write_str(&w, "fuse");
+	mp_write_bin(&w, "record", 6);
+	mp_write_uint(&w, 4711);
 	CHECK_EQ(keeper_message_parse(bytes, w.used, 1, &m), 0);
 	CHECK_STR(m.name, "fuse");
-	CHECK_EQ(keeper_message_parse(bytes, w.used, 0, &m), -EBADMSG);
+	CHECK_EQ(m.pid, 4711);
+	CHECK(mp_bytes_equal(m.record, "record"));
+	CHECK_EQ(keeper_message_parse(bytes, w.used, 0, &m), 0);
+	begin(2, KEEPER_KEPT);
+	mp_write_str(&w, "fuse");
+	CHECK_EQ(keeper_message_parse(bytes, w.used, 1, &m), -EBADMSG);
 }
 
 int main(void)
