@@ -113,6 +113,13 @@ uint64_t lua_check_deadline(lua_State *L, int i)
 	return now_ns + (uint64_t)(s * 1e9);
 }
 
+int lua_push_failure(lua_State *L, const char *why)
+{
+	lua_pushnil(L);
+	lua_pushstring(L, why);
+	return 2;
+}
+
 void environment_open(lua_State *L)
 {
 	for (size_t i = 0; i < n_environment_libraries; i++) {
@@ -128,4 +135,5 @@ void environment_open(lua_State *L)
 	lua_io_open(L);
 	lua_os_open(L);
 	lua_package_open(L);
+	lua_task_open(L);
 }

@@ -19,6 +19,7 @@ void lua_coroutine_open(lua_State *L);
 void lua_io_open(lua_State *L);
 void lua_os_open(lua_State *L);
 void lua_package_open(lua_State *L);
+void lua_task_open(lua_State *L);
 
 /* Pushes the table that a runtime's text gets as its argument: lua_fenv.c. */
 void lua_primitives_push(lua_State *L);
@@ -26,6 +27,16 @@ void lua_primitives_push(lua_State *L);
 /* Seconds from now at stack slot @i, as task_wait() takes it: none or nil is
  * never, and so is infinity; what is past is now. Raises for no number. */
 uint64_t lua_check_deadline(lua_State *L, int i);
+
+/* Push nil and @why: the 2 results of what did not come about. */
+int lua_push_failure(lua_State *L, const char *why);
+
+/* As task_start(), for one whose results are kept; pushes its id: 1. */
+int lua_task_start(lua_State *L, int n, const char *name);
+
+/* task.queue() */
+int lua_queue_new(lua_State *L);
+void lua_queue_open(lua_State *L);
 
 /* A table of names ended by NULL, and which library they are of. */
 struct environment_library {

@@ -64,8 +64,7 @@ static int l_exit(lua_State *L)
 static int l_task(lua_State *L)
 {
 	luaL_checktype(L, 1, LUA_TFUNCTION);
-	lua_pushinteger(L, task_start(L, lua_gettop(L) - 1, NULL)->id);
-	return 1;
+	return lua_task_start(L, lua_gettop(L) - 1, NULL);
 }
 
 /* os.sleep(seconds); even with 0 others have their turn. */

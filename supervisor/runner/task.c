@@ -11,7 +11,7 @@
  * ended, whose stack is taken away by the next.
  *
  * A task is a userdata, kept by the registry under its own address until it
- * has ended; its user value is its thread.
+ * has ended, or until nobody may ask for its results any more.
  */
 
 #include "runner/task.h"
@@ -40,6 +40,8 @@ static void on_due(struct timer *timer);
 static struct list woken = LIST(woken);
 static struct list computing = LIST(computing);
 static struct list all = LIST(all);
+static struct list kept = LIST(kept); /* have ended */
+static unsigned n_kept;
 
 static struct task main_task = {
 	.id = TASK_MAIN,
@@ -156,6 +158,28 @@ static struct task *pick(bool over)
 	return t;
 }
 
+/* Lua may free it from now on. No new key: nothing is allocated. */
+static void unregister(struct task *t)
+{
+	lua_pushnil(runner.L);
+	lua_rawsetp(runner.L, LUA_REGISTRYINDEX, t);
+}
+
+struct task *task_find_ended(uint32_t id)
+{
+	struct task *t, *after;
+
+	list_each(t, after, &kept, all) if (t->id == id) return t;
+	return NULL;
+}
+
+void task_forget(struct task *t)
+{
+	list_remove(&t->all);
+	n_kept--;
+	unregister(t);
+}
+
 /* On the stack that was gone to. */
 static void bury(void)
 {
@@ -164,10 +188,14 @@ static void bury(void)
 	if (!t)
 		return;
 	gone = NULL;
-	stack_free(t->stack);
-	/* No new key: nothing is allocated. */
-	lua_pushnil(runner.L);
-	lua_rawsetp(runner.L, LUA_REGISTRYINDEX, t);
+	stack_free(steal(&t->stack));
+	if (!t->kept) {
+		unregister(t);
+		return;
+	}
+	list_append(&kept, &t->all);
+	if (++n_kept > runner.tasks)
+		task_forget(list_first(&kept, struct task, all));
 }
 
 static void go_to(struct task *t, bool for_good)
@@ -213,6 +241,8 @@ static _Noreturn void abandon(void)
 	running_swap(NULL);
 	if (t->turn)
 		task_give_turn(t->turn);
+	if (t->woken_at)
+		task_wake_first(steal(&t->woken_at));
 	t->closing = true;
 	t->can_jump = false;
 	t->fd = -1;
@@ -362,6 +392,7 @@ bool task_wait_at(lua_State *L, struct list *place, const char *what,
 	leave(false, false);
 	t->waiting = NULL;
 	check_killed();
+	t->woken_at = NULL;
 	preempt_update();
 	return t->woken;
 }
@@ -381,8 +412,13 @@ void task_wake(struct task *t)
 
 void task_wake_first(struct list *place)
 {
-	if (!list_empty(place))
-		task_wake(list_first(place, struct task, place));
+	struct task *t;
+
+	if (list_empty(place))
+		return;
+	t = list_first(place, struct task, place);
+	t->woken_at = place;
+	task_wake(t);
 }
 
 void task_wake_all(struct list *place)
@@ -446,9 +482,11 @@ void task_atomic_leave(void)
 		preempt_soon();
 }
 
-void task_set_cooperative(void)
+void task_set_cooperative(bool on)
 {
-	cooperative = true;
+	cooperative = on;
+	if (task_wants_turn())
+		preempt_soon();
 }
 
 /* --- starting ---------------------------------------------------------------
@@ -472,6 +510,14 @@ static int call_function(void *context)
 	return status;
 }
 
+static void wake_waiters(struct task *t)
+{
+	while (!list_empty(&t->waiters)) {
+		task_wake(list_first(&t->waiters, struct task, place));
+		t->n_waiters++;
+	}
+}
+
 static void entry(void)
 {
 	struct task *t = current;
@@ -479,10 +525,11 @@ static void entry(void)
 
 	stack_entered();
 	bury();
-	if (!t->killed)
-		task_run(call_function, t, &status);
-	timer_stop(&t->timer);
-	task_wake_all(&t->waiters);
+	if (t->killed || !task_run(call_function, t, &status))
+		t->end = TASK_KILLED;
+	else
+		t->end = status == LUA_OK ? TASK_RETURNED : TASK_ERRED;
+	wake_waiters(t);
 	list_remove(&t->all);
 	n_others--;
 	if (n_others == 0)
@@ -497,7 +544,7 @@ static void entry(void)
 /* Push a task that has all but its stack and its place. */
 static struct task *new_task(lua_State *L, int n, const char *name)
 {
-	struct task *t = lua_newuserdatauv(L, sizeof(*t), 1);
+	struct task *t = lua_newuserdatauv(L, sizeof(*t), TASK_VALUES);
 
 	memset(t, 0, sizeof(*t)); /* … task */
 	t->state = TASK_READY;
@@ -509,7 +556,7 @@ static struct task *new_task(lua_State *L, int n, const char *name)
 	if (name)
 		strncpy(t->name, name, TASK_NAME_MAX);
 	t->L = lua_newthread(L); /* … task thread */
-	lua_setiuservalue(L, -2, 1);
+	lua_setiuservalue(L, -2, TASK_THREAD_VALUE);
 	if (!lua_checkstack(t->L, n + LUA_MINSTACK))
 		luaL_error(L, "too many arguments");
 	return t;

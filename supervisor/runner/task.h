@@ -31,6 +31,12 @@
 #define TASK_NAME_MAX	 128
 #define TASK_NO_DEADLINE TIMER_NEVER
 
+/* A task's userdata is in the registry under its address. User value 1 is its
+ * thread. */
+#define TASK_THREAD_VALUE 1
+#define TASK_STATE_VALUE  2 /* of task.getstate() */
+#define TASK_VALUES	  2
+
 struct running; /* preempt.h */
 struct stack;
 struct task;
@@ -46,6 +52,12 @@ enum task_state {
 	TASK_RUNNING,
 	TASK_WAITING,
 	TASK_ENDED,
+};
+
+enum task_end {
+	TASK_RETURNED,
+	TASK_ERRED,
+	TASK_KILLED,
 };
 
 struct task {
@@ -69,9 +81,12 @@ struct task {
 	lua_State **abandoned;
 	size_t n_abandoned;
 	struct task_turn *turn; /* that it has */
+	struct list *woken_at;	/* task_wake_first(), and it has not run */
 	int fd;			/* that it waits for (watch.c) … */
 	short fd_events;
 	unsigned atomic;
+	unsigned n_waiters; /* that were woken by its end */
+	enum task_end end;
 	bool can_jump; /* `base` is a live frame */
 	bool killed;   /* to be abandoned when it runs next */
 	bool closing;  /* it has been, and its variables are being closed */
@@ -87,6 +102,12 @@ struct task *task_main(void);
 struct task *task_find(uint32_t id); /* NULL: no such, or it has ended */
 unsigned task_count(void);	     /* with the main one */
 bool task_alone(void);		     /* nobody could run while this one waits */
+
+/* One that has ended, whose starter set `kept`: what it returned, or its
+ * error, lies on its thread above the first slot. The last that many are kept
+ * as may run at a time, each until task_forget(). */
+struct task *task_find_ended(uint32_t id);
+void task_forget(struct task *t);
 
 /* Each of them: @fn may not start or end any. */
 void task_each(void (*fn)(struct task *t, void *context), void *context);
@@ -123,6 +144,9 @@ void task_give_turn(struct task_turn *turn);
 
 /* Wake: nothing when it does not wait. From anywhere but a signal handler. */
 void task_wake(struct task *t);
+
+/* If the first of @place is killed before it runs, the next one is woken. So
+ * @place must be what those who wait there keep alive. */
 void task_wake_first(struct list *place);
 void task_wake_all(struct list *place);
 
@@ -162,7 +186,7 @@ bool task_wants_turn(void); /* would that change anything? */
 bool task_others_ready(void);
 void task_atomic_enter(void);
 void task_atomic_leave(void);
-void task_set_cooperative(void);
+void task_set_cooperative(bool on);
 
 /* --- what others add -------------------------------------------------------- */
 
