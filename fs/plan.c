@@ -81,6 +81,7 @@ static void plan_writer(struct record *rec, const struct store_writer *w)
 	rec->uid = w->uid;
 	rec->pid = (uint32_t)w->pid;
 	copy_printable(rec->command, sizeof(rec->command), command);
+	copy_printable(rec->confined, sizeof(rec->confined), w->confined);
 }
 
 /* Read the text once: into the journal where it is short, and its hash. */

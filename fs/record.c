@@ -9,7 +9,7 @@
 
 /*
  * u32 length, u32 crc of the rest, then the fields in the order below, the
- * four texts without their NULs, zeros up to a multiple of 8. Little endian,
+ * five texts without their NULs, zeros up to a multiple of 8. Little endian,
  * so a store can be carried to another machine.
  */
 #define HEAD_BYTES  8U
@@ -120,9 +120,10 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t size)
 size_t record_write(const struct record *rec, void *buf)
 {
 	size_t name = strlen(rec->name), runtime = strlen(rec->runtime),
-	       target = strlen(rec->target), reason = strlen(rec->reason);
-	size_t size =
-		HEAD_BYTES + FIXED_BYTES + name + runtime + target + reason;
+	       target = strlen(rec->target), reason = strlen(rec->reason),
+	       confined = strlen(rec->confined);
+	size_t size = HEAD_BYTES + FIXED_BYTES + name + runtime + target +
+		      reason + confined;
 	uint8_t *p = (uint8_t *)buf + HEAD_BYTES;
 
 	size = (size + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN;
@@ -133,7 +134,7 @@ size_t record_write(const struct record *rec, void *buf)
 	p = put(p, runtime, 1);
 	p = put(p, target, 1);
 	p = put(p, reason, 1);
-	p = put(p, 0, 1);
+	p = put(p, confined, 1);
 	p = put(p, rec->id, 8);
 	p = put(p, rec->draft_id, 8);
 	p = put(p, rec->version, 8);
@@ -152,6 +153,7 @@ size_t record_write(const struct record *rec, void *buf)
 	p = put_bytes(p, rec->runtime, runtime);
 	p = put_bytes(p, rec->target, target);
 	p = put_bytes(p, rec->reason, reason);
+	p = put_bytes(p, rec->confined, confined);
 	memset(p, 0, (size_t)((uint8_t *)buf + size - p));
 
 	put(buf, size, 4);
@@ -171,7 +173,7 @@ static bool sound(const struct record *rec)
 
 static void read_fields(struct cursor *c, struct record *rec)
 {
-	size_t name, runtime, target, reason;
+	size_t name, runtime, target, reason, confined;
 	const uint8_t *p;
 
 	rec->type = (enum record_type)take(c, 1);
@@ -181,7 +183,7 @@ static void read_fields(struct cursor *c, struct record *rec)
 	runtime = take(c, 1);
 	target = take(c, 1);
 	reason = take(c, 1);
-	take(c, 1);
+	confined = take(c, 1);
 	rec->id = take(c, 8);
 	rec->draft_id = take(c, 8);
 	rec->version = take(c, 8);
@@ -204,6 +206,7 @@ static void read_fields(struct cursor *c, struct record *rec)
 	take_text(c, runtime, rec->runtime, sizeof(rec->runtime));
 	take_text(c, target, rec->target, sizeof(rec->target));
 	take_text(c, reason, rec->reason, sizeof(rec->reason));
+	take_text(c, confined, rec->confined, sizeof(rec->confined));
 }
 
 ssize_t record_read(struct record *ret_rec, const void *data, size_t size)
@@ -282,4 +285,5 @@ void record_entry(const struct record *rec, struct store_entry *ret_entry)
 	e->writer.uid = rec->uid;
 	e->writer.pid = (pid_t)rec->pid;
 	memcpy(e->writer.command, rec->command, sizeof(rec->command));
+	memcpy(e->writer.confined, rec->confined, sizeof(rec->confined));
 }

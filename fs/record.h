@@ -52,6 +52,7 @@ struct record {
 	uint32_t uid;
 	uint32_t pid;
 	char command[STORE_COMMAND_BYTES];
+	char confined[STORE_CONFINED_BYTES];
 	uint8_t sha256[RECORD_SHA256_BYTES];
 	char name[NAME_MAX_BYTES + 1];
 	char runtime[NAME_MAX_BYTES + 1];

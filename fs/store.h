@@ -52,6 +52,7 @@ struct store_text;
 #define STORE_SHA256_HEX	 64
 #define STORE_COMMAND_BYTES	 32
 #define STORE_REASON_BYTES	 256
+#define STORE_CONFINED_BYTES	 65
 /* Ids fit below this, so that a node id has room for a kind on top. */
 #define STORE_ID_BITS 56
 
@@ -74,6 +75,9 @@ struct store_writer {
 	uid_t uid;
 	pid_t pid;
 	char command[STORE_COMMAND_BYTES];
+	/* of a process of thox: what it was confined by, in words of the
+	 * supervisor's; else "" */
+	char confined[STORE_CONFINED_BYTES];
 };
 
 enum store_event {

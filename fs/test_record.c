@@ -24,6 +24,7 @@ static struct record sample(void)
 			      .uid = 1000,
 			      .pid = 42,
 			      .command = "cp",
+			      .confined = "0123abc",
 			      .name = "hello",
 			      .runtime = "cc",
 			      .reason = "hello:1: why" };
@@ -63,6 +64,7 @@ static void test_a_record_comes_back(void)
 	CHECK_EQ(entry.mtime.tv_sec, -1);
 	CHECK_EQ(entry.mtime.tv_nsec, 999999999);
 	CHECK_EQ(strlen(entry.sha256), STORE_SHA256_HEX);
+	CHECK_STR(entry.writer.confined, "0123abc");
 }
 
 /* Verify that the longest texts fit. */
@@ -77,6 +79,7 @@ static void test_the_largest_record_fits(void)
 	memset(rec.runtime, 'r', NAME_MAX_BYTES);
 	memset(rec.target, 't', NAME_MAX_BYTES);
 	memset(rec.reason, 'x', STORE_REASON_BYTES - 1);
+	memset(rec.confined, 'c', STORE_CONFINED_BYTES - 1);
 	size = record_write(&rec, buf);
 	CHECK(size <= RECORD_MAX_BYTES);
 	CHECK_EQ(record_read(&back, buf, size), size);

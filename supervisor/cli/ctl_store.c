@@ -205,6 +205,8 @@ json_t *ctl_store_json(const struct store_entry *e)
 		json_object_set_new(o, "pid", json_integer(e->writer.pid));
 		json_object_set_new(o, "command",
 				    text_or_null(e->writer.command));
+		json_object_set_new(o, "by_process",
+				    json_boolean(e->writer.confined[0]));
 	}
 	return o;
 }
