@@ -123,6 +123,20 @@ fewer_than_more() {
 	assert_output_has "CPU"
 }
 
+@test "another user who reaches the socket is not served" {
+	need_root
+	prepare_user
+	cp "$helpers/poke" "$user_dir/"
+	chmod 711 "$THOX_DIR" "$THOX_DIR/run"
+	chmod 666 "$THOX_DIR/run/control"
+	run as_user env THOX_DIR="$THOX_DIR" timeout 20 "$user_dir/poke" greet
+	chmod 700 "$THOX_DIR" "$THOX_DIR/run"
+	rm -rf "$user_dir"
+	assert_status 0
+	[[ $output == closed ]]
+	same_thoxd
+}
+
 @test "a near name is suggested" {
 	install_program greeting 'print("hi")'
 	run -127 thox-exec greetnig

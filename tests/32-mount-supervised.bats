@@ -31,6 +31,8 @@ other_child() {
 	[[ -n $now && $now != "$2" ]]
 }
 
+verifiers_run() { [[ -n $(verifiers) ]]; }
+
 shows() { [[ $(timeout 20 cat "$mnt/programs/$1") == "$2" ]]; }
 
 @test "the store is mounted at the start, and a copied program runs" {
@@ -64,6 +66,34 @@ shows() { [[ $(timeout 20 cat "$mnt/programs/$1") == "$2" ]]; }
 	kill -TERM "$thoxfs"
 	wait_until other_child thoxfs "$thoxfs"
 	shows hello 'print(1)'
+}
+
+# Of this instance, PIDs.
+verifiers() {
+	local pid
+
+	for pid in $(thox_processes | sort -u); do
+		[[ $(cat "/proc/$pid/comm" 2>/dev/null) != thox-verifier ]] ||
+			echo "$pid"
+	done
+}
+
+@test "verifiers killed: the next texts are verified by others" {
+	local round
+
+	start_thox
+	printf 'print(1)\n' >"$THOX_DIR/good"
+	printf 'print(\n' >"$THOX_DIR/bad"
+	for round in 1 2 3; do
+		wait_until verifiers_run
+		# shellcheck disable=SC2046 # a list
+		kill -KILL $(verifiers)
+		run -1 timeout 20 cp "$THOX_DIR/bad" "$mnt/programs/hello$round"
+		assert_output_has "Invalid argument"
+		timeout 20 cp "$THOX_DIR/good" "$mnt/programs/hello$round"
+		shows "hello$round" 'print(1)'
+	done
+	[[ $(thox_mounts) == "$mnt" ]]
 }
 
 @test "thoxd killed: the mount goes on, open files too" {

@@ -98,6 +98,13 @@ at_shell() {
 	wait_until is_not_running -e
 }
 
+@test "a new size of the terminal reaches the program" {
+	run "$helpers/pty" expect:80x24 size:50x132 expect:132x50 -- \
+		thox-exec -e 'local function size() return os.getenv("COLUMNS") .. "x" .. os.getenv("LINES") end
+			print(size()) repeat until size() ~= "80x24" print(size())'
+	assert_status 0
+}
+
 @test "a pipeline with the terminal at one end works" {
 	at_shell 'send:thox-exec -e "print(6 * 7) print(io.read())" | tr 0-9 a-z\n' \
 		expect:ec 'send:line 1\n' 'expect:line b' 'expect:SHELL> '

@@ -152,3 +152,19 @@ keeper() {
 	assert_status 125
 	has_line "$THOX_DIR/out" "does not answer"
 }
+
+@test "systemd is told when clients are served, and when no more" {
+	local listener
+
+	"$helpers/poke" listen "$THOX_DIR/notify" 2 >"$THOX_DIR/told" 3>&- &
+	listener=$!
+	wait_until has_line "$THOX_DIR/told" listening
+	NOTIFY_SOCKET=$THOX_DIR/notify "$THOX_LIBEXEC_DIR/thox-keeper" \
+		</dev/null >/dev/null 2>&1 3>&- &
+	keeper=$!
+	THOX_NO_AUTOSTART=1 wait_until thoxctl status
+	thoxctl shutdown
+	wait "$listener"
+	wait "$keeper"
+	[[ $(<"$THOX_DIR/told") == $'listening\nREADY=1\nSTOPPING=1' ]]
+}

@@ -5,6 +5,9 @@
  *                               wait: prints `closed` when thoxd closes
  *        poke raw RECORD...     the same without hello
  *        poke fds COUNT         hello, then messages with COUNT descriptors
+ *        poke greet             hello, and wait
+ *        poke listen PATH COUNT receive COUNT datagrams and print each as a
+ *                               line; `listening` comes first
  *        poke flood COUNT       COUNT connections that say nothing: prints
  *                               `open` when all were tried, ends with stdin
  */
@@ -127,8 +130,33 @@ static int flood(int count)
 	return 0;
 }
 
+static int listen_to(const char *path, int count)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	char text[4096];
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+	ssize_t n;
+
+	if (strlen(path) >= sizeof(at.sun_path))
+		return 2;
+	strcpy(at.sun_path, path);
+	if (fd < 0 || bind(fd, (void *)&at, sizeof(at)) < 0) {
+		perror(path);
+		return 1;
+	}
+	puts("listening");
+	fflush(stdout);
+	for (; count > 0 && (n = recv(fd, text, sizeof(text), 0)) >= 0; count--)
+		printf("%.*s\n", (int)n, text);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 2 && strcmp(argv[1], "greet") == 0)
+		return records(0, NULL, 1);
+	if (argc == 4 && strcmp(argv[1], "listen") == 0)
+		return listen_to(argv[2], atoi(argv[3]));
 	if (argc >= 3 && strcmp(argv[1], "hello") == 0)
 		return records(argc - 2, argv + 2, 1);
 	if (argc >= 3 && strcmp(argv[1], "raw") == 0)

@@ -205,8 +205,57 @@ static void test_utf8(void)
 	}
 }
 
+/* What @fn writes to standard error. */
+static void captured(void (*fn)(void), char *ret_text, size_t size)
+{
+	int saved = dup(STDERR_FILENO), p[2];
+	ssize_t n;
+
+	CHECK(saved >= 0 && pipe(p) == 0);
+	dup2(p[1], STDERR_FILENO);
+	close(p[1]);
+	fn();
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	n = fd_read_full(p[0], ret_text, size - 1);
+	ret_text[n > 0 ? n : 0] = '\0';
+	close(p[0]);
+}
+
+static void say_some(void)
+{
+	errno = ENOENT;
+	log_warn("cannot open %s", log_quote("a\nb"));
+	CHECK_EQ(errno, ENOENT);
+	log_info("ready");
+	log_debug("not wanted");
+}
+
+/* Verify that an event is one line of process, level, text and error, and
+ * that systemd's journal reads the level of it. */
+static void test_log_lines(void)
+{
+	char text[512], expected[512];
+	int pid = (int)getpid();
+
+	unsetenv("JOURNAL_STREAM");
+	log_init("tested", LOG_LEVEL_INFO);
+	captured(say_some, text, sizeof(text));
+	snprintf(expected, sizeof(expected),
+		 "tested[%d]: warning: cannot open 'a\\x0ab': "
+		 "No such file or directory\ntested[%d]: info: ready\n",
+		 pid, pid);
+	CHECK_STR(text, expected);
+	setenv("JOURNAL_STREAM", "1:1", 1);
+	captured(say_some, text, sizeof(text));
+	CHECK(strncmp(text, "<4>tested[", 10) == 0);
+	CHECK(strstr(text, "\n<6>tested[") != NULL);
+	unsetenv("JOURNAL_STREAM");
+}
+
 int main(void)
 {
+	RUN(test_log_lines);
 	RUN(test_bytes_in_a_descriptor);
 	RUN(test_quoting);
 	RUN(test_an_instance_in_one_directory);
