@@ -187,6 +187,10 @@ void server_kept(struct server *s, const struct keeper_message *kept,
 		mount_take_kept(&s->mount, link_message_take_fd(m, 0));
 		return;
 	}
+	if (strncmp(kept->name, LOGS_KEPT, strlen(LOGS_KEPT)) == 0) {
+		logs_take_kept(&s->logs, kept, m);
+		return;
+	}
 	log_warnx("the keeper keeps '%s', which nobody knows", kept->name);
 	parent_drop(&s->parent, kept->name);
 }
@@ -201,6 +205,7 @@ void server_begin(struct server *s, struct mp_bytes state, uint64_t restarts)
 	/* or somebody mounted it by hand, before thoxd died */
 	if (s->config.mount || s->mount.fuse_fd >= 0)
 		(void)mount_start(&s->mount, NULL);
+	logs_begin(&s->logs);
 	zygote_preload(s);
 	ev_timer_again(s->loop, &s->tidy);
 	s->begun = true;
@@ -268,9 +273,10 @@ void server_check_end(struct server *s)
 		zygote_end_all(s);
 		mount_stop(&s->mount);
 	}
-	if (s->mount.state != MOUNT_NONE || s->ended)
+	if (s->mount.state != MOUNT_NONE || !logs_settled(&s->logs) || s->ended)
 		return;
 	s->ended = true;
+	logs_end(&s->logs);
 	ev_timer_stop(s->loop, &s->end_timer);
 	parent_shutdown(&s->parent);
 }
@@ -308,4 +314,5 @@ void server_init(struct server *s, const struct instance *instance)
 	ev_timer_init(&s->tidy, on_tidy, 0., TIDY_S);
 	ev_timer_init(&s->end_timer, on_end, END_S, 0.);
 	mount_init(&s->mount, s);
+	logs_init(&s->logs, s);
 }

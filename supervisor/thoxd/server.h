@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "fs/store.h"
 #include "thoxd/config.h"
+#include "thoxd/logs.h"
 #include "thoxd/mount.h"
 #include "thoxd/parent.h"
 #include "thoxd/process.h"
@@ -45,6 +46,7 @@ struct server {
 	struct process_table processes;
 	struct store *store;
 	struct mount mount;
+	struct logs logs;
 
 	struct list clients; /* in age order */
 	unsigned n_clients;

@@ -1,0 +1,71 @@
+#pragma once
+
+/*
+ * thoxd's side of thox-logd: pipes from services to their logs.
+ *
+ * A stream's reading end is thox-logd's, the keeper's and ours: a new
+ * thox-logd goes on where one ended, and so does one under a new thoxd, also
+ * with what a service printed last before it ended. thox-logd is started with
+ * the first stream and again when it dies.
+ */
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/list.h"
+#include "thoxd/message.h"
+#include "thoxd/peer.h"
+#include "thoxd/process.h"
+
+struct server;
+struct log_stream;
+
+/* How the log of a service is kept; 0 stands for the default. */
+struct log_options {
+	uint64_t keep;	       /* rotated files, LOGS_KEEP */
+	uint64_t rotate_bytes; /* LOGS_ROTATE_BYTES */
+	uint64_t rotate_ms;    /* 0: never by age */
+	uint64_t rate_bytes;   /* a second; 0: no limit */
+};
+
+#define LOGS_KEEP	  8U
+#define LOGS_ROTATE_BYTES (8U << 20)
+
+struct logs {
+	struct server *server;
+	struct list streams;
+	unsigned n_streams;
+	uint64_t last_number;
+	bool running;	/* thox-logd was asked for, or is there */
+	bool linked;	/* streams can be handed over */
+	double started; /* loop time */
+	struct process process;
+	struct peer peer;
+	ev_timer again;
+	char problem[256]; /* what thox-logd complained of last; "": nothing */
+};
+
+void logs_init(struct logs *l, struct server *s);
+/* of the keeper, before logs_begin(): a name that begins with LOGS_KEPT */
+#define LOGS_KEPT "log:"
+void logs_take_kept(struct logs *l, const struct keeper_message *kept,
+		    struct link_message *m);
+void logs_begin(struct logs *l);
+
+/*
+ * A stream of @service (and @instance, "" for none), stdout or stderr, of
+ * @pid (0: not known yet; nothing is read before logs_pid()). The writing
+ * end is the caller's to hand to the process and close; the stream is over
+ * when its last writer has closed it, and is never the caller's.
+ */
+int logs_open(struct logs *l, const char *service, const char *instance,
+	      bool error, const struct log_options *options,
+	      uint64_t *ret_number, int *ret_writer);
+void logs_pid(struct logs *l, uint64_t number, pid_t pid);
+
+/* All that was printed is in the files, and everybody who prints has ended:
+ * what the end of thoxd waits for. */
+bool logs_settled(const struct logs *l);
+void logs_end(struct logs *l);
