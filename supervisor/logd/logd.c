@@ -343,7 +343,7 @@ static void round_of_turns(struct logd *d)
 		take_turn(d, list_first(&now, struct stream, ready));
 }
 
-static int set_up(struct logd *d, int link_fd, int root_fd)
+static int set_up(struct logd *d, int link_fd, int root_fd, int journal_fd)
 {
 	struct epoll_event e = { .events = EPOLLIN };
 	int r;
@@ -355,7 +355,7 @@ static int set_up(struct logd *d, int link_fd, int root_fd)
 	list_init(&d->files);
 	for (size_t i = 0; i < BUCKETS; i++)
 		list_init(&d->streams[i]);
-	r = stream_desk_new(&d->desk);
+	r = stream_desk_new(journal_fd, &d->desk);
 	if (r < 0)
 		return r;
 	d->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -365,10 +365,10 @@ static int set_up(struct logd *d, int link_fd, int root_fd)
 	return 0;
 }
 
-int logd_serve(int link_fd, int root_fd)
+int logd_serve(int link_fd, int root_fd, int journal_fd)
 {
 	static struct logd d;
-	int r = set_up(&d, link_fd, root_fd);
+	int r = set_up(&d, link_fd, root_fd, journal_fd);
 
 	while (r >= 0 && !d.ended) {
 		wake_slow(&d);

@@ -9,6 +9,6 @@
 
 #include <stdint.h>
 
-/* Serve @link_fd (taken) into the directory @root_fd until thoxd is gone; 0,
- * or negative errno. */
-int logd_serve(int link_fd, int root_fd);
+/* Serve @link_fd (taken) into the directory @root_fd, and the journal at
+ * @journal_fd (-1: none), until thoxd is gone; 0, or negative errno. */
+int logd_serve(int link_fd, int root_fd, int journal_fd);

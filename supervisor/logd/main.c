@@ -19,6 +19,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "logd/journal.h"
 #include "logd/logd.h"
 #include "rpc/logd.h"
 
@@ -93,10 +94,10 @@ static bool is_link(int fd)
 
 int main(int argc, char **argv)
 {
-	const struct confine_path path = { argc == 2 ? argv[1] : "",
+	const struct confine_path path = { argc > 1 ? argv[1] : "",
 					   CONFINE_WRITE, false };
+	int root, journal = -1, r;
 	const char *layer;
-	int root, r;
 
 	log_init("thox-logd", LOG_LEVEL_INFO);
 	log_set_timestamps(true);
@@ -104,7 +105,8 @@ int main(int argc, char **argv)
 		printf("thox-logd %s\n", PACKAGE_VERSION);
 		return 0;
 	}
-	if (argc != 2 || argv[1][0] != '/' || !is_link(LOGD_LINK_FD)) {
+	if (argc < 2 || argc > 3 || argv[1][0] != '/' ||
+	    !is_link(LOGD_LINK_FD)) {
 		fprintf(stderr, "thox-logd is started by thoxd; see "
 				"thox-logd(8)\n");
 		return 2;
@@ -113,11 +115,15 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	raise_descriptors();
 	root = open_root(argv[1]);
+	r = argc > 2 ? journal_open(argv[2], &journal) : 0;
+	if (r < 0)
+		log_warnx("cannot write to the journal %s: %s, ignoring",
+			  argv[2], strerror(-r));
 	r = confine(&path, 1, calls, ARRAY_SIZE(calls), &layer);
 	if (r < 0)
 		log_fatalx("cannot confine itself: %s: %s", layer,
 			   strerror(-r));
-	r = logd_serve(LOGD_LINK_FD, root);
+	r = logd_serve(LOGD_LINK_FD, root, journal);
 	if (r < 0)
 		log_fatalx("the loop: %s", strerror(-r));
 	return 0;

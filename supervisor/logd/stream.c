@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "base/util.h"
+#include "logd/journal.h"
 
 #define TURN_BYTES 65536U
 /* Every line of a turn may be empty, and so gets a head. */
@@ -20,18 +21,20 @@
 
 struct stream_desk {
 	int copy[2]; /* a pipe that tee() fills */
+	int journal_fd;
 	char input[TURN_BYTES];
 	char output[OUTPUT_BYTES];
 	size_t used;
 	unsigned lines; /* in the output */
 };
 
-int stream_desk_new(struct stream_desk **ret_desk)
+int stream_desk_new(int journal_fd, struct stream_desk **ret_desk)
 {
 	struct stream_desk *d = malloc(sizeof(*d));
 
 	if (!d)
 		return -ENOMEM;
+	d->journal_fd = journal_fd;
 	if (pipe2(d->copy, O_CLOEXEC | O_NONBLOCK) < 0) {
 		int r = -errno;
 
@@ -122,6 +125,11 @@ static void put_line(struct stream *s, struct stream_desk *d, const char *time,
 	put(d, head, line_write_head(&line, time, head));
 	put(d, text, size);
 	put(d, "\n", 1);
+	if (d->journal_fd >= 0) {
+		line.text = text;
+		line.size = size;
+		journal_send(d->journal_fd, s->file->service, &line);
+	}
 	d->lines++;
 }
 

@@ -41,9 +41,10 @@ enum stream_state {
 	STREAM_ENDED, /* its end was read, and all before it was written */
 };
 
-/* What all streams share: a pipe and buffers to copy through. */
+/* What all streams share: a pipe and buffers to copy through, and the journal
+ * (-1: none). */
 struct stream_desk;
-int stream_desk_new(struct stream_desk **ret_desk);
+int stream_desk_new(int journal_fd, struct stream_desk **ret_desk);
 
 /* Takes @fd. */
 struct stream *stream_new(uint64_t number, int fd, struct log_file *file);

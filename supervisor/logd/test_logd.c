@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@
 #include "rpc/mp.h"
 
 static char root[64];
+static char journal[80]; /* the path of a socket, or "" */
 static struct link link_;
 static pid_t daemon_pid;
 static char problem[128];
@@ -36,7 +38,8 @@ static _Noreturn void exec_daemon(int fd)
 		dup2(fd, LOGD_LINK_FD);
 	else
 		fcntl(fd, F_SETFD, 0);
-	execl(path ? path : "./thox-logd", "thox-logd", root, NULL);
+	execl(path ? path : "./thox-logd", "thox-logd", root,
+	      journal[0] ? journal : NULL, NULL);
 	_exit(127);
 }
 
@@ -384,6 +387,38 @@ static void test_full(void)
 	end(0);
 }
 
+/* Verify that the journal gets a datagram for each line, with its fields. */
+static void test_journal(void)
+{
+	const struct options o = { .service = "both", .instance = "blue" };
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	char datagram[512];
+	ssize_t n;
+	int p[2], fd;
+
+	snprintf(journal, sizeof(journal), "%s/journal", root);
+	strcpy(at.sun_path, journal);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	CHECK(bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0);
+	begin();
+	journal[0] = '\0';
+	make_pipe(p);
+	hand_over(7, &o, p[0]);
+	put(p[1], "<4>to both\n");
+	CHECK(sync_all());
+	n = recv(fd, datagram, sizeof(datagram) - 1, MSG_DONTWAIT);
+	CHECK(n > 0);
+	datagram[n] = '\0';
+	CHECK_STR(datagram, "PRIORITY=4\nSYSLOG_IDENTIFIER=both:blue\n"
+			    "SYSLOG_PID=107\nTHOX_SERVICE=both\n"
+			    "THOX_INSTANCE=blue\nMESSAGE=to both\n");
+	CHECK_EQ(count(read_log("both"), "to both"), 1);
+	close(fd);
+	close(p[0]);
+	close(p[1]);
+	end(0);
+}
+
 /* Verify that names that are no directory's, and nonsense, end the link. */
 static void test_hostile(void)
 {
@@ -417,6 +452,7 @@ int main(void)
 	RUN(test_rotation);
 	RUN(test_rate);
 	RUN(test_full);
+	RUN(test_journal);
 	RUN(test_hostile);
 	if (fork() == 0)
 		execlp("rm", "rm", "-rf", root, NULL);

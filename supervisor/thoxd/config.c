@@ -57,6 +57,7 @@ static const struct key {
 	KEY("limits", "tasks", TYPE_POSITIVE, tasks),
 	KEY("limits", "descriptors", TYPE_POSITIVE, descriptors),
 	KEY("zygote", "pool", TYPE_COUNT, pool),
+	KEY("log", "journal", TYPE_BOOL, journal),
 	KEY("zygote", "starts", TYPE_COUNT, zygote_starts),
 	KEY("zygote", "age", TYPE_MS, zygote_age_ms),
 	KEY("zygote", "answer-time", TYPE_MS, zygote_answer_ms),

@@ -37,6 +37,8 @@ struct config {
 	uint64_t wall_ms;
 	uint64_t tasks;
 	uint64_t descriptors; /* contexts and ends of pipes */
+	/* [log] */
+	bool journal;
 	/* [zygote] */
 	uint64_t pool;
 	uint64_t zygote_starts;

@@ -23,6 +23,7 @@
 
 #define PIPE_BYTES    (256 << 10)
 #define STREAMS_MAX   65536U
+#define JOURNAL	      "/run/systemd/journal/socket"
 #define RECORD_BYTES  1024U
 #define AGAIN_S	      0.1
 #define AGAIN_LATER_S 5.0 /* when it died soon after its start */
@@ -272,7 +273,7 @@ static int start(struct logs *l)
 	static const int number = LOGD_LINK_FD;
 	const struct server *s = l->server;
 	char path[PATH_MAX + 8];
-	const char *args[] = { path, NULL };
+	const char *args[] = { path, s->config.journal ? JOURNAL : NULL, NULL };
 	struct parent_spawn spawn = { .role = "logd",
 				      .args = args,
 				      .fds = &theirs,
