@@ -104,6 +104,15 @@ has_zygotes() { [[ $(zygotes) -eq $1 ]]; }
 	[[ $stderr == *"refused"*"version 1"* ]]
 }
 
+@test "only refused texts: thox-exec says why there is no such program" {
+	run ! thoxctl store put programs/prog - <<<'print('
+	run -127 thox-exec prog
+	assert_output_has "no such program: 'prog'" "refused: prog:2: unexpected symbol"
+	install_program prog 'print("one")'
+	run -0 thox-exec prog
+	[[ $output == one ]]
+}
+
 @test "a program shares its runtime's memory instead of copying it" {
 	# 8,100 functions and 16,200 strings, 900 pages: as many strings as
 	# Lua's table has room for.

@@ -55,12 +55,26 @@ static void hint(struct server *s, enum store_dir dir, const char *name,
 	snprintf(why->hint, sizeof(why->hint), "%s", best.name);
 }
 
+/* A name that never had a good text: a shell's redirection did not say so. */
+static bool was_refused(struct server *s, enum store_dir dir,
+			const struct name_ref *ref,
+			struct store_entry *ret_entry)
+{
+	struct name_ref newest = *ref;
+
+	if (ref->kind != REF_LIVE)
+		return false;
+	newest.kind = REF_REJECTED;
+	return store_resolve(s->store, dir, &newest, ret_entry, NULL) == 0;
+}
+
 /* What the store says no with, in words; @what is the kind of thing. */
 static int refuse_store(struct server *s, enum store_dir dir, const char *what,
 			const struct name_ref *ref, int error,
 			struct refusal *why)
 {
 	char version[32] = "";
+	struct store_entry entry;
 
 	if (ref->kind == REF_VERSION)
 		snprintf(version, sizeof(version), "@%llu",
@@ -70,6 +84,11 @@ static int refuse_store(struct server *s, enum store_dir dir, const char *what,
 	if (error != -ENOENT)
 		return refuse(why, STATUS_ERROR, "%s '%s%s' cannot be read: %s",
 			      what, ref->name, version, strerror(-error));
+	if (was_refused(s, dir, ref, &entry))
+		return refuse(why, STATUS_NOT_FOUND,
+			      "no such %s: '%s'; the text written to it was "
+			      "refused: %s",
+			      what, entry.name, entry.reason);
 	hint(s, dir, ref->name, why);
 	return refuse(why, STATUS_NOT_FOUND, "no such %s: '%s%s'", what,
 		      ref->name, version);
