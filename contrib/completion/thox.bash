@@ -18,6 +18,12 @@ _thox_processes() {
 		command sed -E 's/^"[a-z]+": *"?([^"]*)"?$/\1/'
 }
 
+# Names that are bound on the bus.
+_thox_bus() {
+	THOX_NO_AUTOSTART=1 thoxctl --json bus 2>/dev/null |
+		command grep -o '"name": *"[^"]*"' | command cut -d '"' -f 4
+}
+
 # Files with a slash are files; anything else is a name of the store.
 _thox_exec() {
 	local cur prev word i skip=
@@ -79,7 +85,7 @@ _thoxctl() {
 	case "${words[*]:0:2}" in
 	"")
 		mapfile -t COMPREPLY < <(compgen -W "ps status kill terminate \
-			pause resume logs mount unmount label shutdown store" -- "$cur")
+			pause resume call push listen bus trace logs mount unmount label shutdown store" -- "$cur")
 		;;
 	store)
 		mapfile -t COMPREPLY < <(compgen -W "ls cat put log diff \
@@ -87,6 +93,13 @@ _thoxctl() {
 		;;
 	kill* | terminate* | pause* | resume* | status*)
 		mapfile -t COMPREPLY < <(compgen -W "$(_thox_processes)" -- "$cur")
+		;;
+	call | push | listen)
+		mapfile -t COMPREPLY < <(compgen -W "$(_thox_bus)" -- "$cur")
+		;;
+	trace)
+		mapfile -t COMPREPLY < <(compgen -W "$(_thox_bus) \
+			$(_thox_processes)" -- "$cur")
 		;;
 	logs*)
 		mapfile -t COMPREPLY < <(compgen -W "$(_thox_names services) \

@@ -26,17 +26,27 @@ function __thoxctl_processes
         string replace -r '^"[a-z]+": *"?([^"]*)"?$' '$1'
 end
 
+# Names that are bound on the bus.
+function __thoxctl_bus
+    THOX_NO_AUTOSTART=1 thoxctl --json bus 2>/dev/null |
+        command grep -o '"name": *"[^"]*"' | command cut -d '"' -f 4
+end
+
 complete -c thoxctl -f
 complete -c thoxctl -l json -d 'the answer as JSON'
 complete -c thoxctl -l user -d 'the instance of the user'
 complete -c thoxctl -l system -d 'the instance of the system'
 complete -c thoxctl -s h -l help -d help
 complete -c thoxctl -s V -l version -d version
-complete -c thoxctl -n '__thoxctl_at ""' -a 'ps status kill terminate pause resume logs mount unmount label shutdown store'
+complete -c thoxctl -n '__thoxctl_at ""' -a 'ps status kill terminate pause resume call push listen bus trace logs mount unmount label shutdown store'
 complete -c thoxctl -n '__thoxctl_at store' -a 'ls cat put log diff rollback verify rm'
 for command in kill terminate pause resume status
     complete -c thoxctl -n "__thoxctl_at $command" -a '(__thoxctl_processes)'
 end
+for command in call push listen trace
+    complete -c thoxctl -n "__thoxctl_at $command" -a '(__thoxctl_bus)'
+end
+complete -c thoxctl -n '__thoxctl_at trace' -a '(__thoxctl_processes)'
 for command in mount unmount
     complete -c thoxctl -n "__thoxctl_at $command" -a '(__fish_complete_directories)'
 end

@@ -22,3 +22,4 @@
 #define CTL_NOT_RUNNING 3
 #define CTL_NO_SUCH	4
 #define CTL_REFUSED	5
+#define CTL_TIMEOUT	6 /* no answer in the time that was given */

@@ -18,6 +18,8 @@ static const char signal_help[] =
 	"PID is a process of `thoxctl ps`; NAME means every process of that\n"
 	"program.";
 
+#define OPERANDS_MAX 1000
+
 #define REFERENCE                                                              \
 	"The name is one of programs/ unless libraries/, runtimes/,\n"         \
 	"services/ or data/ stands before it."
@@ -33,74 +35,105 @@ static const struct ctl_option logs_options[] = {
 	{ NULL, 0, NULL, NULL },
 };
 
+static const struct ctl_option call_options[] = {
+	{ "timeout", 't', "TIME", "wait no longer for the answer" },
+	{ NULL, 0, NULL, NULL },
+};
+
+static const struct ctl_option listen_options[] = {
+	{ "count", 'n', "COUNT", "end after that many messages" },
+	{ NULL, 0, NULL, NULL },
+};
+
+#define ARGUMENTS                                                              \
+	"An argument that parses as JSON is that value, any other a string;\n" \
+	"options stand before NAME."
+
 const struct command ctl_commands[] = {
 	{ "ps", "", "list the processes",
 	  "Starts the instance when it does not run.", 0, 0, START_IF_DOWN,
-	  ctl_ps, NULL },
+	  ctl_ps, NULL, false },
 	{ "status", "[PID]", "show the instance, or one process",
 	  "What is shown of a process's sandbox is read back from the kernel.\n"
 	  "Starts the instance when it does not run.",
-	  0, 1, START_IF_DOWN, ctl_status, NULL },
+	  0, 1, START_IF_DOWN, ctl_status, NULL, false },
 	{ "kill", "PID|NAME", "end processes at once", signal_help, 1, 1,
-	  START_NEVER, ctl_signal, NULL },
+	  START_NEVER, ctl_signal, NULL, false },
 	{ "terminate", "PID|NAME",
 	  "ask processes to end, and kill those that do not", signal_help, 1, 1,
-	  START_NEVER, ctl_signal, NULL },
+	  START_NEVER, ctl_signal, NULL, false },
 	{ "pause", "PID|NAME", "stop processes until they are resumed",
-	  signal_help, 1, 1, START_NEVER, ctl_signal, NULL },
+	  signal_help, 1, 1, START_NEVER, ctl_signal, NULL, false },
 	{ "resume", "PID|NAME", "let paused processes go on", signal_help, 1, 1,
-	  START_NEVER, ctl_signal, NULL },
+	  START_NEVER, ctl_signal, NULL, false },
+	{ "call", "[--timeout TIME] NAME [ARG...]", "call a name of the bus",
+	  "Prints the values of the answer, a line each.\n" ARGUMENTS
+	  "\nStarts the instance when it does not run.",
+	  1, OPERANDS_MAX, START_IF_DOWN, ctl_call, call_options, true },
+	{ "push", "NAME [ARG...]", "send a message to who listens to a name",
+	  ARGUMENTS, 1, OPERANDS_MAX, START_NEVER, ctl_push, NULL, true },
+	{ "listen", "[--count COUNT] NAME", "print what is pushed to a name",
+	  "And to names below it, a line for each message, until Ctrl-C.\n"
+	  "Starts the instance when it does not run.",
+	  1, 1, START_IF_DOWN, ctl_listen, listen_options, false },
+	{ "bus", "", "list the names that are bound",
+	  "Starts the instance when it does not run.", 0, 0, START_IF_DOWN,
+	  ctl_bus, NULL, false },
+	{ "trace", "PID|NAME", "print calls and answers as they happen",
+	  "PID is a process, NAME one of the bus. Until Ctrl-C, or the end of\n"
+	  "the process.",
+	  1, 1, START_NEVER, ctl_trace, NULL, false },
 	{ "logs", "[SERVICE[:INSTANCE]…]", "show what services have printed",
 	  "Several services come as one, by time; names may be patterns. "
 	  "Needs\n"
 	  "no running instance.",
-	  0, 1000, START_UNNEEDED, ctl_logs, logs_options },
+	  0, 1000, START_UNNEEDED, ctl_logs, logs_options, false },
 	{ "mount", "[DIR]", "mount the store",
 	  "Without DIR: where thoxd.conf says, by default ~/thox, /thox or\n"
 	  "$THOX_DIR/mnt. Starts the instance when it does not run.",
-	  0, 1, START_IF_DOWN, ctl_mount, NULL },
+	  0, 1, START_IF_DOWN, ctl_mount, NULL, false },
 	{ "unmount", "[DIR]", "unmount the store",
 	  "Programs go on; the store stays readable by `thoxctl store`.", 0, 1,
-	  START_NEVER, ctl_mount, NULL },
+	  START_NEVER, ctl_mount, NULL, false },
 	{ "label", "[NAME]", "show this machine's label, or set it",
 	  "The label is how other machines call this one, and what os.label()\n"
 	  "answers. One that is set here is kept, and comes before that of\n"
 	  "thoxd.conf. Starts the instance when it does not run.",
-	  0, 1, START_IF_DOWN, ctl_label, NULL },
+	  0, 1, START_IF_DOWN, ctl_label, NULL, false },
 	{ "shutdown", "", "end the instance and all its processes",
 	  "Returns when nothing is left of it.", 0, 0, START_NEVER,
-	  ctl_shutdown, NULL },
+	  ctl_shutdown, NULL, false },
 	{ "store ls", "[DIR|NAME]", "list programs, or another directory",
 	  "DIR is programs, libraries, runtimes, services or data.", 0, 1,
-	  START_UNNEEDED, ctl_store_ls, NULL },
+	  START_UNNEEDED, ctl_store_ls, NULL, false },
 	{ "store cat", "NAME[@VERSION|@rejected]", "print a text",
 	  REFERENCE "\nNAME@rejected is the newest text that was refused.", 1,
-	  1, START_UNNEEDED, ctl_store_cat, NULL },
+	  1, START_UNNEEDED, ctl_store_cat, NULL, false },
 	{ "store put", "NAME FILE|-", "publish a text, from a file or stdin",
 	  "The text is checked first; one that is refused is kept as\n"
 	  "NAME@rejected, and the exit code is 5.\n" REFERENCE,
-	  2, 2, START_UNNEEDED, ctl_store_put, NULL },
+	  2, 2, START_UNNEEDED, ctl_store_put, NULL, false },
 	{ "store log", "NAME", "show the versions of a name, oldest first",
 	  REFERENCE "\nRefused texts are shown with their reason.", 1, 1,
-	  START_UNNEEDED, ctl_store_log, NULL },
+	  START_UNNEEDED, ctl_store_log, NULL, false },
 	{ "store diff", "NAME[@VERSION] [NAME[@VERSION]]",
 	  "compare two versions",
 	  "With one name without a version, the one before the newest is\n"
 	  "compared with it; with one version, that one with the newest.\n"
 	  "NAME@rejected works, too.\n" REFERENCE,
-	  1, 2, START_UNNEEDED, ctl_store_diff, NULL },
+	  1, 2, START_UNNEEDED, ctl_store_diff, NULL, false },
 	{ "store rollback", "NAME[@VERSION]", "publish an older version again",
 	  "Without a version, the one before the newest. It becomes a new\n"
 	  "version; nothing is lost.\n" REFERENCE,
-	  1, 1, START_UNNEEDED, ctl_store_rollback, NULL },
+	  1, 1, START_UNNEEDED, ctl_store_rollback, NULL, false },
 	{ "store verify", "[NAME]",
 	  "read every text again and compare its SHA-256",
 	  "Names what differs; the exit code is 1 when something does.", 0, 1,
-	  START_UNNEEDED, ctl_store_verify, NULL },
+	  START_UNNEEDED, ctl_store_verify, NULL, false },
 	{ "store rm", "NAME", "remove a name",
 	  "Its versions stay: `store log`, `store rollback NAME@VERSION`. A\n"
 	  "built-in of that name shows again.\n" REFERENCE,
-	  1, 1, START_UNNEEDED, ctl_store_rm, NULL },
+	  1, 1, START_UNNEEDED, ctl_store_rm, NULL, false },
 };
 const size_t ctl_n_commands = ARRAY_SIZE(ctl_commands);
 
@@ -128,7 +161,8 @@ static void print_help(void)
 	}
 	printf("\n%s\n"
 	       "Exit codes: 0 done, 1 failed, 2 wrong use, 3 not running, 4 no "
-	       "such process\nor name, 5 refused. See thoxctl(1).\n",
+	       "such process\nor name, 5 refused, 6 no answer in time. See "
+	       "thoxctl(1).\n",
 	       options_help);
 }
 
@@ -235,7 +269,8 @@ static void build_options(const struct command *c, struct option_table *t)
 
 	memset(t, 0, sizeof(*t));
 	memcpy(t->longs, common_options, sizeof(common_options));
-	strcpy(t->letters, "hV");
+	/* With a plus the first word that is no option ends them. */
+	strcpy(t->letters, c && c->passes_on ? "+hV" : "hV");
 	used = strlen(t->letters);
 	for (int i = 0; c && c->options && c->options[i].name; i++) {
 		const struct ctl_option *o = &c->options[i];
@@ -296,10 +331,7 @@ static void take_option(struct ctl *ctl, struct wishes *w, int option)
 	}
 }
 
-/* Options may stand anywhere, those of a command behind its name; `-` is an
- * operand and `--` ends them. */
-static void parse_options(int argc, char **argv, struct ctl *ctl,
-			  struct wishes *w)
+static void parse_some(int argc, char **argv, struct ctl *ctl, struct wishes *w)
 {
 	struct option_table table;
 	int option;
@@ -318,6 +350,23 @@ static void parse_options(int argc, char **argv, struct ctl *ctl,
 		    argv[optind - 1]);
 		w->bad = true;
 	}
+}
+
+/*
+ * Options may stand anywhere, those of a command behind its name; `-` is an
+ * operand and `--` ends them. Where the operands are for somebody else, they
+ * end at the first one, and the command's @words are passed over in between.
+ * How many of these are left before the operands.
+ */
+static int parse_options(int argc, char **argv, struct ctl *ctl,
+			 struct wishes *w, int words)
+{
+	parse_some(argc, argv, ctl, w);
+	if (!ctl->command || !ctl->command->passes_on)
+		return words;
+	optind += words;
+	parse_some(argc, argv, ctl, w);
+	return 0;
 }
 
 const char *ctl_option(const struct ctl *ctl, const char *name)
@@ -360,7 +409,7 @@ static int run(struct ctl *ctl, const struct wishes *w)
 	if (ctl->argc < c->min_operands || ctl->argc > c->max_operands)
 		return wrong_use(c);
 	for (int i = 0; i < ctl->argc; i++)
-		if (!*ctl->argv[i])
+		if (!*ctl->argv[i] && (i == 0 || !c->passes_on))
 			return wrong_use(c);
 	r = locate(ctl, w->mode);
 	if (r != CTL_OK)
@@ -397,7 +446,7 @@ int main(int argc, char **argv)
 
 	say_init("thoxctl");
 	ctl.command = find_in(argc, argv, &words);
-	parse_options(argc, argv, &ctl, &w);
+	words = parse_options(argc, argv, &ctl, &w, words);
 	if (w.bad)
 		return wrong_use(ctl.command);
 	if (w.version) {

@@ -50,6 +50,9 @@ struct command {
 	int (*fn)(struct ctl *ctl); /* returns the exit code */
 	/* behind the command's name; ended by a NULL name; or NULL */
 	const struct ctl_option *options;
+	/* the operands are for somebody else: from the first on, nothing is an
+	 * option, and all but the first may be empty */
+	bool passes_on;
 };
 
 /* What was given with an option of the command (the last time): NULL when it
@@ -58,6 +61,15 @@ const char *ctl_option(const struct ctl *ctl, const char *name);
 
 extern const struct command ctl_commands[];
 extern const size_t ctl_n_commands;
+
+/* ctl_bus.c: as a process among the others */
+int ctl_call(struct ctl *ctl);
+int ctl_push(struct ctl *ctl);
+int ctl_listen(struct ctl *ctl);
+int ctl_bus(struct ctl *ctl);
+
+/* ctl_trace.c */
+int ctl_trace(struct ctl *ctl);
 
 /* ctl_control.c: what thoxd is asked */
 int ctl_ps(struct ctl *ctl);
@@ -71,6 +83,10 @@ int ctl_shutdown(struct ctl *ctl);
  */
 int ctl_request(struct ctl *ctl, const char *verb, json_t *arguments,
 		json_t **ret_value);
+
+/* What a command says of a PID or a program's name: {pid} or {name}; NULL for
+ * what is neither. */
+json_t *ctl_process_arguments(const char *text);
 
 /* ctl_logs.c: what services have printed */
 int ctl_logs(struct ctl *ctl);

@@ -14,155 +14,15 @@
 #include "base/exit.h"
 #include "base/fd.h"
 #include "base/util.h"
-#include "cli/client.h"
 #include "cli/ctl.h"
+#include "cli/ctl_ask.h"
 #include "cli/say.h"
 #include "cli/table.h"
 #include "cli/value.h"
+#include "native/connect.h"
 #include "rpc/control.h"
-#include "rpc/mp.h"
-#include "rpc/status.h"
 
-#define ANSWER_MS  60000 /* a mount may wait for a disk */
 #define SHUTDOWN_S 60
-
-static int not_running(const struct ctl *ctl)
-{
-	say("no instance runs at %s", ctl->in.run);
-	return CTL_NOT_RUNNING;
-}
-
-static int open_link(struct ctl *ctl, struct link *ret_link)
-{
-	int r = client_open(&ctl->in, ctl->command->start == START_IF_DOWN,
-			    ret_link);
-
-	if (r == 0)
-		return CTL_OK;
-	if (ctl->command->start != START_IF_DOWN &&
-	    (r == -ENOENT || r == -ECONNREFUSED))
-		return not_running(ctl);
-	if (r == -EPERM || r == -EACCES)
-		return CTL_REFUSED;
-	return r == -ENOENT || r == -ECONNREFUSED ? CTL_NOT_RUNNING
-						  : CTL_FAILED;
-}
-
-static int send_request(struct link *l, const char *verb, json_t *arguments)
-{
-	struct mp_writer w;
-	int r;
-
-	mp_writer_init_heap(&w);
-	mp_write_array(&w, 4);
-	mp_write_uint(&w, CONTROL_REQUEST);
-	mp_write_uint(&w, 1);
-	mp_write_str(&w, verb);
-	value_to_mp(&w, arguments);
-	r = mp_writer_end(&w);
-	if (r == 0)
-		r = link_send_wait(l, w.data, w.used, NULL, 0);
-	mp_writer_deinit(&w);
-	return r;
-}
-
-static int exit_code_of(uint64_t status)
-{
-	switch (status) {
-	case STATUS_OK:
-		return CTL_OK;
-	case STATUS_NOT_FOUND:
-		return CTL_NO_SUCH;
-	case STATUS_DENIED:
-		return CTL_REFUSED;
-	case STATUS_INVALID:
-		return CTL_USAGE;
-	}
-	return CTL_FAILED;
-}
-
-/* [26, id, status, value] */
-static int parse_reply(const struct link_message *m, json_t **ret_value)
-{
-	struct mp_reader r;
-	json_t *value;
-	uint64_t kind, status;
-
-	mp_reader_init(&r, m->data, m->size);
-	mp_read_array(&r);
-	kind = mp_read_uint(&r);
-	if (kind == CONTROL_REFUSED) { /* of the connection itself */
-		struct mp_bytes text;
-
-		status = mp_read_uint(&r);
-		text = mp_read_str(&r);
-		if (!r.bad)
-			say("%.*s", (int)text.size, text.p);
-		return r.bad ? CTL_FAILED : exit_code_of(status);
-	}
-	mp_read_uint(&r); /* the id: there is one request only */
-	status = mp_read_uint(&r);
-	value = value_from_mp(&r);
-	if (kind != CONTROL_REPLY || !value || mp_end(&r) < 0) {
-		json_decref(value);
-		say("thoxd sent what is not understood");
-		return CTL_FAILED;
-	}
-	if (status != STATUS_OK) {
-		say("%s", json_is_string(value) ? json_string_value(value)
-						: "thoxd refused");
-		json_decref(value);
-		return exit_code_of(status);
-	}
-	*ret_value = value;
-	return CTL_OK;
-}
-
-static int lost(int r)
-{
-	if (r == -EPROTONOSUPPORT)
-		say("thoxd is of another version: end it with the thoxctl that "
-		    "came with it, or by the keeper's PID");
-	else if (r == -ETIMEDOUT)
-		say("thoxd does not answer");
-	else if (r == -ECONNRESET || r == -EPIPE)
-		say("thoxd closed the connection");
-	else
-		say("the link to thoxd: %s", strerror(-r));
-	return CTL_FAILED;
-}
-
-/* Takes @arguments. */
-static int ask(struct link *l, const char *verb, json_t *arguments,
-	       json_t **ret_value)
-{
-	struct link_message m;
-	int r = arguments ? send_request(l, verb, arguments) : -ENOMEM;
-
-	json_decref(arguments);
-	if (r == 0)
-		r = connect_receive(l, ANSWER_MS, &m);
-	if (r < 0)
-		return lost(r);
-	r = parse_reply(&m, ret_value);
-	link_message_deinit(&m);
-	return r;
-}
-
-int ctl_request(struct ctl *ctl, const char *verb, json_t *arguments,
-		json_t **ret_value)
-{
-	struct link l;
-	int r = open_link(ctl, &l);
-
-	if (r != CTL_OK) {
-		json_decref(arguments);
-		return r;
-	}
-	r = ask(&l, verb, arguments, ret_value);
-	link_deinit(&l);
-	return r;
-}
 
 int ctl_ps(struct ctl *ctl)
 {
@@ -231,18 +91,29 @@ int ctl_status(struct ctl *ctl)
 	return CTL_OK;
 }
 
-/* The command's name is the verb. */
-int ctl_signal(struct ctl *ctl)
+json_t *ctl_process_arguments(const char *text)
 {
-	json_t *arguments = json_object(), *value;
+	json_t *arguments = json_object();
 	json_int_t pid;
 	int r;
 
-	if (parse_pid(ctl->argv[0], &pid))
-		json_object_set_new(arguments, "pid", json_integer(pid));
-	else if (json_object_set_new(arguments, "name",
-				     json_string(ctl->argv[0])) < 0) {
-		json_decref(arguments);
+	if (parse_pid(text, &pid))
+		r = json_object_set_new(arguments, "pid", json_integer(pid));
+	else
+		r = json_object_set_new(arguments, "name", json_string(text));
+	if (r == 0)
+		return arguments;
+	json_decref(arguments);
+	return NULL;
+}
+
+/* The command's name is the verb. */
+int ctl_signal(struct ctl *ctl)
+{
+	json_t *arguments = ctl_process_arguments(ctl->argv[0]), *value;
+	int r;
+
+	if (!arguments) {
 		say("that is no program's name");
 		return CTL_USAGE;
 	}
@@ -323,11 +194,11 @@ int ctl_shutdown(struct ctl *ctl)
 	struct link_message m;
 	struct link l;
 	json_t *value = NULL;
-	int r = open_link(ctl, &l);
+	int r = ctl_connect(ctl, &l);
 
 	if (r != CTL_OK)
 		return r;
-	r = ask(&l, "shutdown", json_object(), &value);
+	r = ctl_ask(&l, "shutdown", json_object(), &value, NULL);
 	json_decref(value);
 	if (r == CTL_OK)
 		while (connect_receive(&l, SHUTDOWN_S * 1000, &m) > 0)

@@ -1,0 +1,24 @@
+#pragma once
+
+/*
+ * A link to thoxd for a command, and what is asked over it. What goes wrong has
+ * been said when an exit code other than CTL_OK comes back.
+ */
+
+#include <jansson.h>
+
+#include "cli/ctl.h"
+#include "rpc/link.h"
+
+/* Connected and greeted; an instance that does not run is started if the
+ * command says so. An exit code. */
+int ctl_connect(struct ctl *ctl, struct link *ret_link);
+/* Takes @arguments. @ret_fd, which may be NULL: the descriptor that came with
+ * the answer, -1 for none. An exit code. */
+int ctl_ask(struct link *l, const char *verb, json_t *arguments,
+	    json_t **ret_value, int *ret_fd);
+
+/* Say why the link broke; an exit code. */
+int ctl_lost(int r);
+/* Of a STATUS_…. */
+int ctl_exit_code(uint64_t status);
