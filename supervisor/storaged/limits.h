@@ -47,5 +47,8 @@
 #define STORAGE_LOCKS_MAX	256U /* held or waited for by one caller */
 #define STORAGE_LOCK_WAIT_MS	30000U
 
+/* --- calls --- */
+#define STORAGE_CALLS_MAX 1024U /* of one caller, not answered */
+
 /* --- streams --- */
-#define STORAGE_STREAM_BYTES (64ULL << 20) /* by default */
+#define STORAGE_STREAM_CALL_BYTES (8U << 20) /* that one call carries */

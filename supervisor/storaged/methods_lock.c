@@ -1,0 +1,173 @@
+/* Storage, step 12: `storage.lock`, answered with a context. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/util.h"
+#include "storaged/clock.h"
+#include "storaged/storage_private.h"
+
+struct lock_options {
+	uint64_t wait_ms;
+	bool shared;
+};
+
+static int on_option(struct call *c, struct mp_bytes key,
+		     struct mp_reader *value, void *user)
+{
+	struct lock_options *o = user;
+
+	if (mp_bytes_equal(key, "timeout"))
+		return option_seconds(c, "timeout", value, &o->wait_ms);
+	if (mp_bytes_equal(key, "shared"))
+		return option_bool(c, "shared", value, &o->shared);
+	return invalid(c, "there is no option `%.*s`", (int)key.size, key.p);
+}
+
+static void on_granted(struct claim *claim)
+{
+	struct storage_object *o =
+		container_of(claim, struct storage_object, claim);
+	struct late *l = steal(&o->late);
+	struct storage_caller *c = l->caller;
+	uint32_t cid = l->cid;
+
+	l->claim = NULL;
+	late_free(l);
+	c->storage->ops->hand(c->user, cid, o);
+}
+
+void lock_give_up(struct late *l, int error)
+{
+	struct storage_object *o = steal(&l->claim);
+
+	o->late = NULL;
+	late_answer(l, error, (struct mp_bytes){ 0 });
+	storage_object_free(o);
+}
+
+static void on_timed_out(struct claim *claim)
+{
+	struct storage_object *o =
+		container_of(claim, struct storage_object, claim);
+
+	lock_give_up(o->late, -ETIMEDOUT);
+}
+
+static int object_new(struct call *c, struct storage_object **ret)
+{
+	struct storage_object *o = calloc(1, sizeof(*o));
+
+	if (!o)
+		return -ENOMEM;
+	o->type = OBJECT_LOCK;
+	o->space = c->space;
+	o->space->refs++;
+	list_init(&o->mine);
+	o->late = late_new(c);
+	if (!o->late) {
+		storage_object_free(o);
+		return -ENOMEM;
+	}
+	o->late->claim = o;
+	o->claim.granted = on_granted;
+	o->claim.timed_out = on_timed_out;
+	*ret = o;
+	return 0;
+}
+
+/* No longer than the call itself may wait. */
+static uint64_t wait_of(const struct call *c, uint64_t wait_ms)
+{
+	uint64_t now_ms = clock_ns() / 1000000, left;
+
+	if (!c->deadline_ms)
+		return wait_ms;
+	left = c->deadline_ms > now_ms ? c->deadline_ms - now_ms : 0;
+	return left < wait_ms ? left : wait_ms;
+}
+
+/* lock(name, {timeout, shared}) -> context: held until that is closed */
+static int lock(struct call *c)
+{
+	struct lock_options o = { .wait_ms = STORAGE_LOCK_WAIT_MS };
+	struct storage_object *object = NULL;
+	struct mp_bytes name;
+	int r = arg_bytes(c, "the name", &name);
+
+	if (r == 0)
+		r = arg_options(c, on_option, &o);
+	if (r == 0 && c->caller->n_claims >= STORAGE_LOCKS_MAX)
+		r = -EMFILE;
+	if (r == 0)
+		r = object_new(c, &object);
+	if (r < 0)
+		return r;
+	object->claim.shared = o.shared;
+	object->owner = c->caller;
+	c->caller->n_claims++;
+	list_append(&c->caller->claims, &object->mine);
+	r = lock_claim(&c->space->locks, name, wait_of(c, o.wait_ms),
+		       &object->claim);
+	if (r == LOCK_HELD) {
+		on_granted(&object->claim);
+		return CALL_LATER;
+	}
+	if (r == LOCK_WAITS)
+		return CALL_LATER;
+	storage_object_free(object);
+	if (r == -EINVAL)
+		return invalid(c, "a lock's name has 1 to %u bytes",
+			       STORAGE_LOCK_NAME_BYTES);
+	if (r == -EBUSY)
+		snprintf(c->text, sizeof(c->text), "the lock is taken");
+	return r == -EBUSY ? -ETIMEDOUT : r;
+}
+
+struct listing {
+	struct mp_writer rows;
+	uint32_t count;
+};
+
+static int on_claim(const struct claim *claim, void *user)
+{
+	struct listing *l = user;
+	struct mp_bytes name = lock_name(claim->lock);
+	uint64_t since_ms = clock_boot_ms() - claim->since_ms;
+
+	l->count++;
+	mp_write_map(&l->rows, 4);
+	mp_write_str(&l->rows, "name");
+	mp_write_strn(&l->rows, name.p, name.size);
+	mp_write_str(&l->rows, "held");
+	mp_write_bool(&l->rows, claim->held);
+	mp_write_str(&l->rows, "shared");
+	mp_write_bool(&l->rows, claim->shared);
+	mp_write_str(&l->rows, "seconds");
+	mp_write_double(&l->rows, (double)since_ms / 1000);
+	return l->count == STORAGE_LIST_MAX;
+}
+
+/* locks() -> {name, held, shared, seconds}…: who has and who waits */
+static int locks(struct call *c)
+{
+	struct listing l = { 0 };
+	int r;
+
+	mp_writer_init_heap(&l.rows);
+	(void)locks_each(&c->space->locks, on_claim, &l);
+	r = mp_writer_end(&l.rows);
+	mp_write_array(c->out, l.count);
+	mp_write_raw(c->out, l.rows.data, l.rows.used);
+	mp_writer_deinit(&l.rows);
+	return r;
+}
+
+const struct method lock_methods[] = {
+	{ .name = "storage.lock", .fn = lock },
+	{ .name = "storage.locks", .fn = locks },
+	{ 0 },
+};

@@ -1,0 +1,330 @@
+/* Storage, step 10: all of it, and who calls. */
+
+#include "storaged/storage.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/util.h"
+#include "rpc/status.h"
+#include "storaged/clock.h"
+#include "storaged/storage_private.h"
+
+/* --- life ----------------------------------------------------------------- */
+
+static int make_dir(char path[PATH_MAX], const char *root, const char *below)
+{
+	if (snprintf(path, PATH_MAX, "%s/%s", root, below) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int open_dir(const char *path, int *ret_fd)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+/* One process: two would each answer from a memory of its own. */
+static int claim(struct storage *s)
+{
+	char path[PATH_MAX + 16];
+
+	snprintf(path, sizeof(path), "%s/lock", s->root);
+	s->lock_fd =
+		open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (s->lock_fd < 0)
+		return -errno;
+	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	return 0;
+}
+
+/* What a former life left half-written. */
+static int clear_tmp(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	DIR *list = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *e;
+
+	if (!list) {
+		int r = -errno;
+
+		fd_close(copy);
+		return r;
+	}
+	while ((e = readdir(list)))
+		if (e->d_type == DT_REG)
+			(void)unlinkat(fd, e->d_name, 0);
+	closedir(list);
+	return 0;
+}
+
+static void tell_replaced(struct space *sp)
+{
+	static const char none[] = "\x90"; /* no args */
+	const struct storage_ops *ops = sp->storage->ops;
+	struct storage_caller *c, *after;
+	struct stream_info info = { 0 };
+
+	if (list_empty(&sp->callers))
+		return;
+	(void)stream_stat(&sp->storage->streams, sp->program, &info);
+	list_each(c, after, &sp->callers, list)
+	{
+		if (!c->inode || c->inode == info.inode)
+			continue;
+		c->inode = 0;
+		(void)ops->push(c->user, "storage.stream.replaced",
+				(struct mp_bytes){ none, 1 });
+	}
+}
+
+/* The stream has another file: whoever has it open is to open it again. */
+static void on_replaced(void *user, const char *name)
+{
+	struct storage *s = user;
+	struct space *sp = name ? space_find(s, name) : NULL;
+
+	if (sp)
+		tell_replaced(sp);
+	for (size_t i = 0; !name && i < SPACE_BUCKETS; i++)
+		for (sp = s->buckets[i]; sp; sp = sp->next)
+			tell_replaced(sp);
+}
+
+static int open_all(struct storage *s, const char *store_path)
+{
+	int data_fd = -1, tmp_fd = -1, r;
+
+	r = make_dir(s->root, store_path, ".storage");
+	if (r == 0)
+		r = claim(s);
+	if (r == 0)
+		r = make_dir(s->keys_path, s->root, "keys");
+	if (r == 0)
+		r = make_dir(s->tmp_path, s->root, "tmp");
+	if (r == 0)
+		r = make_dir(s->data_path, store_path, "data");
+	if (r == 0)
+		r = open_dir(s->data_path, &data_fd);
+	if (r == 0)
+		r = open_dir(s->tmp_path, &tmp_fd);
+	if (r == 0)
+		r = clear_tmp(tmp_fd);
+	if (r < 0) {
+		fd_close(data_fd);
+		fd_close(tmp_fd);
+		return r;
+	}
+	s->streams.replaced = on_replaced;
+	s->streams.user = s;
+	return streams_init(&s->streams, s->env.loop, &s->env.workers, data_fd,
+			    tmp_fd);
+}
+
+int storage_open(const struct storage_options *options,
+		 struct storage **ret_storage)
+{
+	struct storage *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->ops = options->ops;
+	s->report = options->report;
+	s->lock_fd = -1;
+	s->limit_bytes = options->limit_bytes ? options->limit_bytes
+					      : STORAGE_KEYS_BYTES;
+	list_init(&s->unused);
+	mp_writer_init_heap(&s->out);
+	(void)clock_boot_id();
+	r = keys_env_init(&s->env, options->loop, s->root,
+			  options->cache_bytes ? options->cache_bytes
+					       : STORAGE_CACHE_BYTES);
+	if (r < 0) {
+		free(s);
+		return r;
+	}
+	r = open_all(s, options->store_path);
+	if (r < 0) {
+		keys_env_deinit(&s->env);
+		fd_close(s->lock_fd);
+		free(s);
+		return r;
+	}
+	s->paths[0] = s->root;
+	s->paths[1] = s->data_path;
+	*ret_storage = s;
+	return 0;
+}
+
+const char *const *storage_paths(const struct storage *s)
+{
+	return s->paths;
+}
+
+struct storage *storage_close(struct storage *s)
+{
+	if (!s)
+		return NULL;
+	while (s->n_unused > 0) {
+		spaces_trim(s, true);
+		workers_drain(&s->env.workers);
+	}
+	workers_drain(&s->env.workers);
+	streams_deinit(&s->streams);
+	keys_env_deinit(&s->env);
+	mp_writer_deinit(&s->out);
+	fd_close(s->lock_fd);
+	free(s);
+	return NULL;
+}
+
+/* --- callers -------------------------------------------------------------- */
+
+/* Takes over the reference to @sp. */
+static int caller_new(struct storage *s, struct space *sp, void *user,
+		      struct storage_caller **ret_caller)
+{
+	struct storage_caller *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		space_put(sp);
+		return -ENOMEM;
+	}
+	c->storage = s;
+	c->space = sp;
+	c->user = user;
+	list_init(&c->list);
+	list_init(&c->calls);
+	list_init(&c->watches);
+	list_init(&c->ready);
+	list_init(&c->claims);
+	if (sp) {
+		c->damages = sp->damages;
+		list_append(&sp->callers, &c->list);
+	}
+	*ret_caller = c;
+	return 0;
+}
+
+int storage_caller_new(struct storage *s, const char *program, void *user,
+		       struct storage_caller **ret_caller)
+{
+	struct space *sp = NULL;
+	int r = program ? space_get(s, program, &sp) : 0;
+
+	return r < 0 ? r : caller_new(s, sp, user, ret_caller);
+}
+
+int storage_caller_on(struct storage *s, struct storage_object *o, void *user,
+		      struct storage_caller **ret_caller)
+{
+	struct space *sp = NULL;
+
+	if (o->type == OBJECT_SPACE) {
+		sp = o->space;
+		sp->refs++;
+	}
+	return caller_new(s, sp, user, ret_caller);
+}
+
+static void disown(struct storage_object *o)
+{
+	list_remove(&o->mine);
+	if (o->owner)
+		o->owner->n_claims--;
+	o->owner = NULL;
+}
+
+static void forget_call(struct late *l)
+{
+	l->caller = NULL;
+	list_remove(&l->list);
+	if (l->claim)
+		storage_object_free(l->claim);
+	else if (!l->stays)
+		late_free(l);
+}
+
+struct storage_caller *storage_caller_free(struct storage_caller *c)
+{
+	if (!c)
+		return NULL;
+	while (!list_empty(&c->calls))
+		forget_call(list_first(&c->calls, struct late, list));
+	while (!list_empty(&c->watches))
+		watch_free(list_first(&c->watches, struct watch, mine));
+	/* A lock may have been passed on: it goes when its context does. */
+	while (!list_empty(&c->claims))
+		disown(list_first(&c->claims, struct storage_object, mine));
+	list_remove(&c->list);
+	space_put(c->space);
+	free(c);
+	return NULL;
+}
+
+/* --- pushes --------------------------------------------------------------- */
+
+void caller_push(struct storage_caller *c)
+{
+	struct mp_writer w;
+
+	while (!c->blocked && !list_empty(&c->ready)) {
+		struct watch *watch =
+			list_first(&c->ready, struct watch, ready);
+
+		mp_writer_init_heap(&w);
+		watch_take(watch, STORAGE_PUSH_BYTES, &w);
+		if (!watch_has(watch))
+			list_remove(&watch->ready);
+		if (mp_writer_end(&w) < 0) {
+			if (watch_lose(watch))
+				list_append(&c->ready, &watch->ready);
+			c->blocked = true; /* until there is memory again */
+		} else {
+			c->blocked = !c->storage->ops->push(
+				c->user, "storage.keys.changed",
+				(struct mp_bytes){ (const char *)w.data,
+						   w.used });
+		}
+		mp_writer_deinit(&w);
+	}
+}
+
+void storage_writable(struct storage_caller *c)
+{
+	c->blocked = false;
+	caller_push(c);
+}
+
+/* --- what contexts stand for ------------------------------------------------ */
+
+void storage_object_free(struct storage_object *o)
+{
+	struct late *late = steal(&o->late);
+
+	if (o->type == OBJECT_LOCK) {
+		disown(o);
+		lock_release(&o->claim);
+	}
+	if (late) {
+		late->claim = NULL;
+		late_free(late);
+	}
+	space_put(o->space);
+	free(o);
+}

@@ -1,0 +1,924 @@
+/* Tests of storage as its callers see it: calls, answers, pushes. */
+
+#include "storaged/storage.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/tap.h"
+#include "base/util.h"
+#include "rpc/status.h"
+#include "storaged/limits.h"
+#include "storaged/test_text.h"
+#include "storaged/worker.h"
+
+static char root[64];
+static struct ev_loop *loop;
+static struct storage *storage;
+static char reported[1024];
+
+/* --- a front that writes everything down ----------------------------------- */
+
+struct front {
+	struct storage_caller *caller;
+	bool answered;
+	uint32_t cid;
+	int status;
+	struct text answer;
+	struct storage_object *object; /* handed out last */
+	unsigned n_pushes;
+	struct text push;
+	char push_name[64];
+	bool full; /* pushes are one too many */
+	bool paused;
+	char file[160];
+	bool file_write;
+	bool denied;
+};
+
+static void on_answer(void *user, uint32_t cid, int status,
+		      struct mp_bytes args)
+{
+	struct front *f = user;
+
+	f->answered = true;
+	f->cid = cid;
+	f->status = status;
+	text_of(&f->answer, args.p, args.size);
+}
+
+static bool on_push(void *user, const char *name, struct mp_bytes args)
+{
+	struct front *f = user;
+
+	f->n_pushes++;
+	snprintf(f->push_name, sizeof(f->push_name), "%s", name);
+	text_of(&f->push, args.p, args.size);
+	return !f->full;
+}
+
+static void on_hand(void *user, uint32_t cid, struct storage_object *object)
+{
+	struct front *f = user;
+
+	f->answered = true;
+	f->cid = cid;
+	f->status = STATUS_OK;
+	strcpy(f->answer.p, "context");
+	f->object = object;
+}
+
+static void on_file(void *user, uint32_t cid, const char *program, bool write,
+		    uint64_t limit_bytes)
+{
+	struct front *f = user;
+
+	(void)limit_bytes;
+	f->answered = true;
+	f->cid = cid;
+	f->status = STATUS_OK;
+	snprintf(f->file, sizeof(f->file), "%s", program);
+	f->file_write = write;
+}
+
+static void on_pause(void *user, bool on)
+{
+	struct front *f = user;
+
+	f->paused = on;
+}
+
+static int may_open(void *user, const char *program)
+{
+	struct front *f = user;
+
+	(void)program;
+	return f->denied ? -EPERM : 0;
+}
+
+static void on_report(const char *text)
+{
+	snprintf(reported, sizeof(reported), "%s", text);
+}
+
+static const struct storage_ops ops = { .answer = on_answer,
+					.push = on_push,
+					.hand = on_hand,
+					.file = on_file,
+					.pause = on_pause,
+					.may_open = may_open };
+
+/* --- a storage of the test's own ------------------------------------------- */
+
+static void remove_root(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf '%s'", root);
+	if (root[0] && system(command) != 0)
+		abort();
+}
+
+static void begin(void)
+{
+	struct storage_options options = { .store_path = root,
+					   .ops = &ops,
+					   .report = on_report };
+
+	loop = ev_loop_new(0);
+	options.loop = loop;
+	if (!loop || storage_open(&options, &storage) < 0)
+		abort();
+}
+
+static void fresh(void)
+{
+	remove_root();
+	strcpy(root, "/tmp/thox-test-storage-XXXXXX");
+	if (!mkdtemp(root))
+		abort();
+	reported[0] = '\0';
+	begin();
+}
+
+static void end(void)
+{
+	storage = storage_close(storage);
+	ev_loop_destroy(loop);
+}
+
+static struct front *enter(struct front *f, const char *program)
+{
+	memset(f, 0, sizeof(*f));
+	if (storage_caller_new(storage, program, f, &f->caller) < 0)
+		abort();
+	return f;
+}
+
+static void leave(struct front *f)
+{
+	f->caller = storage_caller_free(f->caller);
+}
+
+static uint32_t last_cid;
+
+/* @args as text; what was answered at once is in the front. */
+static void send_call(struct front *f, const char *name, const char *args)
+{
+	struct mp_writer w;
+
+	f->answered = false;
+	f->answer.p[0] = '\0';
+	mp_writer_init_heap(&w);
+	text_write(&w, args);
+	storage_call(f->caller, ++last_cid,
+		     (struct mp_bytes){ name, strlen(name) },
+		     (struct mp_bytes){ (const char *)w.data, w.used }, 0);
+	mp_writer_deinit(&w);
+}
+
+static void await(struct front *f)
+{
+	while (!f->answered)
+		ev_run(loop, EVRUN_ONCE);
+}
+
+/* The answer as text; of a failure `status: message`. */
+static const char *call(struct front *f, const char *name, const char *args)
+{
+	static char failure[TEXT_BYTES + 16];
+
+	send_call(f, name, args);
+	await(f);
+	if (f->cid != last_cid)
+		return "answered another call";
+	if (f->status == STATUS_OK)
+		return f->answer.p;
+	snprintf(failure, sizeof(failure), "%d: %s", f->status, f->answer.p);
+	return failure;
+}
+
+static void await_push(struct front *f, unsigned n)
+{
+	while (f->n_pushes < n)
+		ev_run(loop, EVRUN_ONCE);
+}
+
+/* --- keys ------------------------------------------------------------------- */
+
+/* Verify what get, set and delete answer. */
+static void test_keys(void)
+{
+	struct front f;
+
+	fresh();
+	enter(&f, "hello");
+	CHECK_STR(call(&f, "storage.keys.get", "[\"a\"]"), "[nil,0,nil]");
+	CHECK_STR(call(&f, "storage.keys.set", "[\"a\",{\"x\":[1,2.5]}]"),
+		  "[1]");
+	CHECK_STR(call(&f, "storage.keys.get", "[\"a\"]"),
+		  "[{\"x\":[1,2.5]},1,nil]");
+	CHECK_STR(call(&f, "storage.keys.delete", "[\"a\"]"), "[true]");
+	CHECK_STR(call(&f, "storage.keys.delete", "[\"a\"]"), "[false]");
+	CHECK_STR(call(&f, "storage.keys.increment", "[\"n\",5]"), "[5,3]");
+	CHECK_STR(call(&f, "storage.keys.increment", "[\"n\",0.5]"), "[5.5,4]");
+	leave(&f);
+	end();
+}
+
+/* Verify that programs do not see each other's keys. */
+static void test_programs_apart(void)
+{
+	struct front a, b, again;
+
+	fresh();
+	enter(&a, "one");
+	enter(&b, "two");
+	CHECK_STR(call(&a, "storage.keys.set", "[\"k\",1]"), "[1]");
+	CHECK_STR(call(&b, "storage.keys.get", "[\"k\"]"), "[nil,0,nil]");
+	enter(&again, "one");
+	CHECK_STR(call(&again, "storage.keys.get", "[\"k\"]"), "[1,1,nil]");
+	leave(&a);
+	leave(&b);
+	leave(&again);
+	end();
+}
+
+/* Verify that a failed condition says what is so, and changes nothing. */
+static void test_conditions(void)
+{
+	struct front f;
+
+	fresh();
+	enter(&f, "hello");
+	CHECK_STR(call(&f, "storage.keys.set", "[\"a\",1,{\"if_version\":3}]"),
+		  "[false,0]");
+	CHECK_STR(call(&f, "storage.keys.set", "[\"a\",1,{\"if_version\":0}]"),
+		  "[1]");
+	CHECK_STR(call(&f, "storage.keys.set", "[\"a\",2,{\"if_version\":0}]"),
+		  "[false,1]");
+	CHECK_STR(call(&f, "storage.keys.delete", "[\"a\",{\"if_version\":9}]"),
+		  "[nil,1]");
+	CHECK_STR(call(&f, "storage.keys.delete", "[\"a\",{\"if_version\":1}]"),
+		  "[true]");
+	leave(&f);
+	end();
+}
+
+/* Verify that a transaction writes all or names the key that was changed. */
+static void test_transaction(void)
+{
+	struct front f;
+
+	fresh();
+	enter(&f, "hello");
+	CHECK_STR(call(&f, "storage.keys.transaction",
+		       "[{\"sync\":true},1,\"a\",0,\"set\",\"a\",1,nil,"
+		       "\"set\",\"b\",2,60]"),
+		  "[2]");
+	CHECK_STR(call(&f, "storage.keys.transaction",
+		       "[nil,2,\"b\",2,\"a\",7,\"delete\",\"b\"]"),
+		  "[false,\"a\",1]");
+	CHECK(strncmp(call(&f, "storage.keys.get", "[\"b\"]"), "[2,2,5", 6) ==
+	      0);
+	CHECK_STR(call(&f, "storage.keys.transaction",
+		       "[nil,2,\"b\",2,\"a\",1,\"delete\",\"b\"]"),
+		  "[3]");
+	CHECK_STR(call(&f, "storage.keys.transaction", "[nil,1,\"b\",0]"),
+		  "[0]");
+	leave(&f);
+	end();
+}
+
+/* Verify that a listing goes page by page to the end. */
+static void test_list(void)
+{
+	struct front f;
+
+	fresh();
+	enter(&f, "hello");
+	for (int i = 0; i < 5; i++) {
+		char args[32];
+
+		snprintf(args, sizeof(args), "[\"k%d\",%d]", i, i);
+		(void)call(&f, "storage.keys.set", args);
+	}
+	CHECK_STR(call(&f, "storage.keys.list", "[\"k\",{\"limit\":2}]"),
+		  "[\"k2\",\"k0\",0,1,nil,\"k1\",1,2,nil]");
+	CHECK_STR(call(&f, "storage.keys.list",
+		       "[\"k\",{\"limit\":2,\"from\":\"k2\"}]"),
+		  "[\"k4\",\"k2\",2,3,nil,\"k3\",3,4,nil]");
+	CHECK_STR(call(&f, "storage.keys.list",
+		       "[\"k\",{\"limit\":2,\"from\":\"k4\",\"keys\":true}]"),
+		  "[nil,\"k4\",nil,5,nil]");
+	CHECK_STR(call(&f, "storage.keys.list", "[\"x\"]"), "[nil]");
+	leave(&f);
+	end();
+}
+
+/* Verify that every wrong argument is refused by name. */
+static void test_wrong_arguments(void)
+{
+	static const char *const wrong[][3] = {
+		{ "storage.keys.get", "[]", "the key is missing" },
+		{ "storage.keys.get", "[5]", "the key must be a string" },
+		{ "storage.keys.get", "[nil]", "the key must be a string" },
+		{ "storage.keys.set", "[\"a\"]", "the value is missing" },
+		{ "storage.keys.set", "[\"a\",<]",
+		  "a context cannot be stored" },
+		{ "storage.keys.set", "[\"a\",[1,{\"k\":<}]]",
+		  "a context cannot be stored" },
+		{ "storage.keys.set", "[\"a\",1,5]",
+		  "the options must be a table" },
+		{ "storage.keys.set", "[\"a\",1,{\"tll\":5}]",
+		  "there is no option `tll`" },
+		{ "storage.keys.set", "[\"a\",1,{\"ttl\":0}]",
+		  "ttl must be more than 0" },
+		{ "storage.keys.set", "[\"a\",1,{\"ttl\":-1}]",
+		  "ttl must be between 0 and 3162240000 seconds" },
+		{ "storage.keys.set", "[\"a\",1,{\"ttl\":\"x\"}]",
+		  "ttl must be a number of seconds" },
+		{ "storage.keys.set", "[\"a\",1,{\"sync\":1}]",
+		  "sync must be true or false" },
+		{ "storage.keys.set", "[\"a\",1,{\"if_version\":-1}]",
+		  "if_version must not be negative" },
+		{ "storage.keys.set", "[\"a\",1,{\"if_version\":1.5}]",
+		  "if_version must be a whole number" },
+		{ "storage.keys.increment", "[\"a\",\"x\"]",
+		  "only numbers can be added" },
+		{ "storage.keys.list", "[\"a\",{\"limit\":0}]",
+		  "limit must be more than 0" },
+		{ "storage.keys.transaction", "[nil,1,\"a\"]",
+		  "its version is missing" },
+		{ "storage.keys.transaction", "[nil,0,\"put\",\"a\"]",
+		  "a transaction sets or deletes" },
+		{ "storage.keys.transaction", "[nil,0,\"set\",\"a\",1]",
+		  "a ttl is missing" },
+		{ "storage.keys.transaction", "[nil,99999]",
+		  "a transaction reads at most 1024 keys" },
+		{ "storage.lock", "[\"\"]",
+		  "a lock's name has 1 to 128 bytes" },
+		{ "storage.lock", "[\"a\",{\"timeout\":-1}]",
+		  "timeout must be between 0 and 3162240000 seconds" },
+		{ "storage.open", "[\"../x\"]",
+		  "no program can have that name" },
+		{ "storage.stream.write", "[-1,\"x\"]",
+		  "the offset must not be negative" },
+	};
+	char expected[256];
+	struct front f;
+
+	fresh();
+	enter(&f, "hello");
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		snprintf(expected, sizeof(expected), "%d: [\"%s\"]",
+			 STATUS_INVALID, wrong[i][2]);
+		CHECK_STR(call(&f, wrong[i][0], wrong[i][1]), expected);
+	}
+	CHECK_STR(call(&f, "storage.keys.list", "[\"\"]"), "[nil]");
+	CHECK_STR(call(&f, "storage.keys.take", "[]"),
+		  "2: [\"storage has no call `storage.keys.take`\"]");
+	leave(&f);
+	end();
+}
+
+/* Verify that limits are named when they are met. */
+static void test_limits(void)
+{
+	static char args[STORAGE_VALUE_BYTES + 64];
+	struct front f;
+
+	fresh();
+	enter(&f, "hello");
+	snprintf(args, sizeof(args), "[\"%0*d\",1]", (int)STORAGE_KEY_BYTES + 1,
+		 0);
+	CHECK_STR(call(&f, "storage.keys.set", args),
+		  "8: [\"a key has at most 1024 bytes\"]");
+	snprintf(args, sizeof(args), "[\"a\",\"%0*d\"]",
+		 (int)STORAGE_VALUE_BYTES, 0);
+	CHECK_STR(call(&f, "storage.keys.set", args),
+		  "8: [\"a value has at most 1048576 bytes\"]");
+	snprintf(args, sizeof(args), "[\"a\",\"%0*d\"]",
+		 (int)STORAGE_VALUE_BYTES - 8, 0);
+	CHECK_STR(call(&f, "storage.keys.set", args), "[1]");
+	CHECK_STR(call(&f, "storage.keys.list", "[\"\",{\"keys\":true}]"),
+		  "[nil,\"a\",nil,1,nil]");
+	leave(&f);
+	end();
+}
+
+/* Verify that one who has no storage is told so. */
+static void test_without_storage(void)
+{
+	struct front f, g;
+
+	fresh();
+	enter(&f, NULL);
+	CHECK_STR(call(&f, "storage.keys.get", "[\"a\"]"),
+		  "3: [\"the caller has no storage of its own\"]");
+	f.denied = true;
+	CHECK_STR(call(&f, "storage.open", "[\"hello\"]"),
+		  "3: [\"the storage of `hello` is not allowed\"]");
+	f.denied = false;
+	CHECK_STR(call(&f, "storage.open", "[\"hello\"]"), "context");
+	memset(&g, 0, sizeof(g));
+	CHECK_EQ(storage_caller_on(storage, f.object, &g, &g.caller), 0);
+	CHECK_STR(call(&g, "storage.keys.set", "[\"a\",1]"), "[1]");
+	storage_object_free(f.object);
+	CHECK_STR(call(&g, "storage.keys.get", "[\"a\"]"), "[1,1,nil]");
+	leave(&g);
+	leave(&f);
+	end();
+}
+
+/* --- what comes later -------------------------------------------------------- */
+
+/* Verify that a synced write is answered after the turn, not in it. */
+static void test_sync_is_later(void)
+{
+	struct front f;
+
+	fresh();
+	enter(&f, "hello");
+	(void)call(&f, "storage.keys.set", "[\"a\",1]");
+	send_call(&f, "storage.keys.set", "[\"a\",2,{\"sync\":true}]");
+	CHECK(!f.answered);
+	await(&f);
+	CHECK_STR(f.answer.p, "[2]");
+	leave(&f);
+	end();
+}
+
+/* Verify that an answer for somebody who left goes nowhere. */
+static void test_left_before_the_answer(void)
+{
+	struct front f, g;
+
+	fresh();
+	enter(&f, "hello");
+	send_call(&f, "storage.keys.set", "[\"a\",2,{\"sync\":true}]");
+	leave(&f);
+	enter(&g, "hello");
+	CHECK_STR(call(&g, "storage.keys.get", "[\"a\"]"), "[2,1,nil]");
+	CHECK(!f.answered);
+	leave(&g);
+	end();
+}
+
+/* Verify that calls beyond what the disk takes are answered all the same. */
+static void test_pressure(void)
+{
+	const int count = 3 * (int)STORAGE_DIRTY_KEYS;
+	char args[64];
+	struct front f;
+	bool was_paused = false;
+
+	fresh();
+	enter(&f, "hello");
+	(void)call(&f, "storage.keys.set", "[\"a\",1]");
+	for (int i = 0; i < count; i++) {
+		snprintf(args, sizeof(args), "[\"k%d\",%d]", i, i);
+		send_call(&f, "storage.keys.set", args);
+		was_paused = was_paused || f.paused;
+		while (f.paused)
+			ev_run(loop, EVRUN_ONCE);
+		CHECK(f.answered);
+		CHECK_EQ(f.status, STATUS_OK);
+	}
+	CHECK(was_paused);
+	leave(&f);
+	end();
+	begin();
+	enter(&f, "hello");
+	snprintf(args, sizeof(args), "[\"k%d\"]", count - 1);
+	CHECK(strncmp(call(&f, "storage.keys.get", args), "[49151,", 7) == 0);
+	leave(&f);
+	end();
+}
+
+/* --- watches ----------------------------------------------------------------- */
+
+/* Verify that changes below the prefix come, and others do not. */
+static void test_watch(void)
+{
+	struct front f, g;
+
+	fresh();
+	enter(&f, "hello");
+	enter(&g, "hello");
+	(void)call(&g, "storage.keys.set", "[\"before\",1]");
+	CHECK_STR(call(&f, "storage.keys.watch", "[\"a/\"]"), "[1]");
+	(void)call(&g, "storage.keys.set", "[\"b/x\",1]");
+	CHECK_EQ(f.n_pushes, 0);
+	(void)call(&g, "storage.keys.set", "[\"a/x\",true]");
+	await_push(&f, 1);
+	CHECK_STR(f.push_name, "storage.keys.changed");
+	CHECK_STR(f.push.p, "[1,false,\"a/x\",3,0,true]");
+	(void)call(&g, "storage.keys.delete", "[\"a/x\"]");
+	await_push(&f, 2);
+	CHECK_STR(f.push.p, "[1,false,\"a/x\",4,1,nil]");
+	CHECK_STR(call(&f, "storage.keys.unwatch", "[1]"), "[]");
+	(void)call(&g, "storage.keys.set", "[\"a/x\",true]");
+	CHECK_EQ(f.n_pushes, 2);
+	CHECK_STR(call(&f, "storage.keys.unwatch", "[1]"),
+		  "2: [\"there is no such thing\"]");
+	leave(&f);
+	leave(&g);
+	end();
+}
+
+/* Verify that a slow watcher gets the newest of each key, once. */
+static void test_slow_watch(void)
+{
+	struct front f, g;
+
+	fresh();
+	enter(&f, "hello");
+	enter(&g, "hello");
+	(void)call(&g, "storage.keys.set", "[\"a\",0]");
+	(void)call(&f, "storage.keys.watch", "[\"\"]");
+	f.full = true;
+	(void)call(&g, "storage.keys.set", "[\"a\",1]");
+	CHECK_EQ(f.n_pushes, 1);
+	for (int i = 0; i < 100; i++) {
+		(void)call(&g, "storage.keys.increment", "[\"a\",1]");
+		(void)call(&g, "storage.keys.increment", "[\"b\",1]");
+	}
+	CHECK_EQ(f.n_pushes, 1);
+	f.full = false;
+	storage_writable(f.caller);
+	CHECK_EQ(f.n_pushes, 2);
+	CHECK_STR(f.push.p, "[1,false,\"a\",201,0,101,\"b\",202,0,100]");
+	leave(&f);
+	leave(&g);
+	end();
+}
+
+/* Verify that who never reads costs little, and is told to look again. */
+static void test_watch_that_never_reads(void)
+{
+	struct front f, g;
+	char args[64];
+
+	fresh();
+	enter(&f, "hello");
+	enter(&g, "hello");
+	(void)call(&f, "storage.keys.watch", "[\"\"]");
+	f.full = true;
+	for (unsigned i = 0; i < STORAGE_WATCH_KEYS + 10; i++) {
+		snprintf(args, sizeof(args), "[\"k%u\",1]", i);
+		(void)call(&g, "storage.keys.set", args);
+	}
+	f.full = false;
+	f.n_pushes = 0;
+	storage_writable(f.caller);
+	CHECK_EQ(f.n_pushes, 1);
+	CHECK_STR(f.push.p, "[1,true]");
+	(void)call(&g, "storage.keys.set", "[\"k1\",1]");
+	CHECK_EQ(f.n_pushes, 2);
+	leave(&f);
+	leave(&g);
+	end();
+}
+
+/* Verify that large values of a slow watcher are left for it to get. */
+static void test_watch_of_large_values(void)
+{
+	static char args[STORAGE_VALUE_BYTES];
+	struct front f, g;
+
+	fresh();
+	enter(&f, "hello");
+	enter(&g, "hello");
+	(void)call(&g, "storage.keys.set", "[\"x\",1]");
+	(void)call(&f, "storage.keys.watch", "[\"\"]");
+	f.full = true;
+	(void)call(&g, "storage.keys.set", "[\"x\",2]");
+	for (int i = 0; i < 2; i++) {
+		snprintf(args, sizeof(args), "[\"%c\",\"%0*d\"]", 'a' + i,
+			 700000, 0);
+		(void)call(&g, "storage.keys.set", args);
+	}
+	f.full = false;
+	f.n_pushes = 0;
+	storage_writable(f.caller);
+	CHECK_EQ(f.n_pushes, 2);
+	CHECK_STR(f.push.p, "[1,false,\"b\",4,2,nil]");
+	leave(&f);
+	leave(&g);
+	end();
+}
+
+/* --- locks ------------------------------------------------------------------- */
+
+/* Verify that a lock is one's own until it is given up, then the next's. */
+static void test_lock(void)
+{
+	struct front a, b, c;
+
+	fresh();
+	enter(&a, "hello");
+	enter(&b, "hello");
+	enter(&c, "hello");
+	CHECK_STR(call(&a, "storage.lock", "[\"l\"]"), "context");
+	CHECK_STR(call(&b, "storage.lock", "[\"l\",{\"timeout\":0}]"),
+		  "5: [\"the lock is taken\"]");
+	send_call(&b, "storage.lock", "[\"l\"]");
+	send_call(&c, "storage.lock", "[\"l\"]");
+	CHECK(!b.answered && !c.answered);
+	storage_object_free(a.object);
+	CHECK(b.answered && !c.answered);
+	CHECK_EQ(b.status, STATUS_OK);
+	storage_object_free(b.object);
+	CHECK(c.answered);
+	storage_object_free(c.object);
+	leave(&a);
+	leave(&b);
+	leave(&c);
+	end();
+}
+
+/* Verify that a wait for a lock ends with its time. */
+static void test_lock_times_out(void)
+{
+	struct front a, b;
+
+	fresh();
+	enter(&a, "hello");
+	enter(&b, "hello");
+	CHECK_STR(call(&a, "storage.lock", "[\"l\"]"), "context");
+	CHECK_STR(call(&b, "storage.lock", "[\"l\",{\"timeout\":0.01}]"),
+		  "5: [\"waited for too long\"]");
+	storage_object_free(a.object);
+	leave(&a);
+	leave(&b);
+	end();
+}
+
+/* Verify that who gives the call up, or leaves, waits no more. */
+static void test_lock_given_up(void)
+{
+	struct front a, b, c;
+
+	fresh();
+	enter(&a, "hello");
+	enter(&b, "hello");
+	enter(&c, "hello");
+	(void)call(&a, "storage.lock", "[\"l\"]");
+	send_call(&b, "storage.lock", "[\"l\"]");
+	storage_cancel(b.caller, last_cid);
+	CHECK_EQ(b.status, STATUS_CANCELLED);
+	send_call(&b, "storage.lock", "[\"l\"]");
+	send_call(&c, "storage.lock", "[\"l\"]");
+	leave(&b);
+	storage_object_free(a.object);
+	CHECK(!b.answered);
+	CHECK(c.answered);
+	storage_object_free(c.object);
+	leave(&a);
+	leave(&c);
+	end();
+}
+
+/* Verify that `locks` tells who has and who waits. */
+static void test_locks_are_listed(void)
+{
+	struct front a, b;
+
+	fresh();
+	enter(&a, "hello");
+	enter(&b, "hello");
+	(void)call(&a, "storage.lock", "[\"l\",{\"shared\":true}]");
+	send_call(&b, "storage.lock", "[\"l\"]");
+	(void)call(&a, "storage.locks", "[]");
+	CHECK(strstr(a.answer.p, "{\"name\":\"l\",\"held\":true,"
+				 "\"shared\":true,") == a.answer.p + 1);
+	CHECK(strstr(a.answer.p, "{\"name\":\"l\",\"held\":false,"
+				 "\"shared\":false,") != NULL);
+	storage_object_free(a.object);
+	storage_object_free(b.object);
+	leave(&a);
+	leave(&b);
+	end();
+}
+
+/* --- streams ------------------------------------------------------------------ */
+
+static const char *file_text(const char *name)
+{
+	static char text[256];
+	char path[128];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/data/%s", root, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	fd_close(fd);
+	text[n < 0 ? 0 : n] = '\0';
+	return n < 0 ? "(none)" : text;
+}
+
+/* Verify that the stream is the file that the mount shows. */
+static void test_stream(void)
+{
+	struct front f;
+
+	fresh();
+	enter(&f, "hello");
+	CHECK_STR(call(&f, "storage.stream.get", "[]"), "[nil]");
+	CHECK_STR(call(&f, "storage.stream.size", "[]"), "[nil]");
+	CHECK_STR(call(&f, "storage.stream.set", "[\"first\"]"), "[]");
+	CHECK_STR(file_text("hello"), "first");
+	CHECK_STR(call(&f, "storage.stream.get", "[]"), "[\"first\"]");
+	CHECK_STR(call(&f, "storage.stream.write", "[3,\"xyz\"]"), "[]");
+	CHECK_STR(file_text("hello"), "firxyz");
+	CHECK_STR(call(&f, "storage.stream.read", "[2,3]"), "[\"rxy\"]");
+	CHECK_STR(call(&f, "storage.stream.read", "[9,3]"), "[\"\"]");
+	CHECK_STR(call(&f, "storage.stream.truncate", "[2]"), "[]");
+	CHECK_STR(call(&f, "storage.stream.sync", "[]"), "[]");
+	CHECK_STR(call(&f, "storage.stream.size", "[]"), "[2]");
+	CHECK_STR(file_text("hello"), "fi");
+	CHECK_STR(call(&f, "storage.stream.remove", "[]"), "[]");
+	CHECK_STR(file_text("hello"), "(none)");
+	CHECK_STR(call(&f, "storage.stream.remove", "[]"),
+		  "2: [\"there is no such thing\"]");
+	leave(&f);
+	end();
+}
+
+/* Verify that who has the old bytes open keeps them, and is told. */
+static void test_stream_replaced(void)
+{
+	char path[128], text[8] = "";
+	struct front f, g;
+	int fd;
+
+	fresh();
+	enter(&f, "hello");
+	enter(&g, "hello");
+	(void)call(&f, "storage.stream.set", "[\"old\"]");
+	CHECK_STR(call(&f, "storage.stream.open", "[{\"write\":true}]"), "");
+	CHECK_STR(f.file, "hello");
+	CHECK(f.file_write);
+	snprintf(path, sizeof(path), "%s/data/hello", root);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK_STR(call(&g, "storage.stream.set", "[\"new\"]"), "[]");
+	await_push(&f, 1);
+	CHECK_STR(f.push_name, "storage.stream.replaced");
+	CHECK_EQ(read(fd, text, sizeof(text)), 3);
+	CHECK_STR(text, "old");
+	fd_close(fd);
+	CHECK_EQ(g.n_pushes, 0);
+	CHECK_STR(file_text("hello"), "new");
+	leave(&f);
+	leave(&g);
+	end();
+}
+
+/* Verify that a rename in the mount is told as a replacement. */
+static void test_stream_renamed(void)
+{
+	char from[128], to[128];
+	struct front f;
+
+	fresh();
+	enter(&f, "hello");
+	(void)call(&f, "storage.stream.set", "[\"old\"]");
+	(void)call(&f, "storage.stream.open", "[]");
+	snprintf(from, sizeof(from), "%s/other", root);
+	snprintf(to, sizeof(to), "%s/data/hello", root);
+	fd_close(open(from, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	CHECK_EQ(rename(from, to), 0);
+	await_push(&f, 1);
+	CHECK_STR(f.push_name, "storage.stream.replaced");
+	leave(&f);
+	end();
+}
+
+/* Verify that links and the like are not followed. */
+static void test_stream_that_is_none(void)
+{
+	char path[128];
+	struct front f;
+
+	fresh();
+	enter(&f, "hello");
+	snprintf(path, sizeof(path), "%s/data/hello", root);
+	CHECK_EQ(symlink("/etc/hostname", path), 0);
+	CHECK_STR(call(&f, "storage.stream.get", "[]"),
+		  "3: [\"that is not allowed\"]");
+	CHECK_STR(call(&f, "storage.stream.write", "[0,\"x\"]"),
+		  "3: [\"that is not allowed\"]");
+	CHECK_EQ(unlink(path), 0);
+	CHECK_EQ(mkfifo(path, 0600), 0);
+	CHECK_STR(call(&f, "storage.stream.read", "[0,5]"),
+		  "3: [\"that is not allowed\"]");
+	leave(&f);
+	end();
+}
+
+/* --- the whole ---------------------------------------------------------------- */
+
+/* Verify that a damaged database is told once to each, and harms no other. */
+static void test_damage(void)
+{
+	char path[160];
+	struct front f, g, other;
+	int fd;
+
+	fresh();
+	enter(&f, "hello");
+	(void)call(&f, "storage.keys.set", "[\"a\",1,{\"sync\":true}]");
+	leave(&f);
+	end();
+	snprintf(path, sizeof(path), "%s/.storage/keys/hello.db", root);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	CHECK_EQ(pwrite(fd, "nonsense, all of it", 19, 0), 19);
+	fd_close(fd);
+	begin();
+	enter(&f, "hello");
+	enter(&g, "hello");
+	enter(&other, "other");
+	CHECK_STR(call(&f, "storage.keys.get", "[\"a\"]"),
+		  "1: [\"the keys of `hello` are damaged; the file is set "
+		  "aside, they start empty\"]");
+	ev_run(loop, EVRUN_NOWAIT);
+	CHECK(strstr(reported, "the keys of `hello` are damaged") != NULL);
+	CHECK_STR(call(&f, "storage.keys.get", "[\"a\"]"), "[nil,0,nil]");
+	CHECK(strstr(call(&g, "storage.keys.get", "[\"a\"]"),
+		     "the keys of `hello` were damaged; the file was set aside "
+		     "as hello.db.damaged-") != NULL);
+	CHECK_STR(call(&g, "storage.keys.get", "[\"a\"]"), "[nil,0,nil]");
+	CHECK_STR(call(&other, "storage.keys.get", "[\"a\"]"), "[nil,0,nil]");
+	leave(&f);
+	leave(&g);
+	leave(&other);
+	end();
+}
+
+/* Verify that two cannot serve one store. */
+static void test_one_at_a_time(void)
+{
+	struct storage_options options = { .store_path = root, .ops = &ops };
+	struct storage *second = NULL;
+
+	fresh();
+	options.loop = loop;
+	CHECK_EQ(storage_open(&options, &second), -EBUSY);
+	end();
+}
+
+/* Verify that what is stored is counted. */
+static void test_stat(void)
+{
+	struct front f;
+
+	fresh();
+	enter(&f, "hello");
+	(void)call(&f, "storage.keys.set", "[\"a\",1]");
+	(void)call(&f, "storage.stream.set", "[\"text\"]");
+	CHECK_STR(call(&f, "storage.stat", "[]"),
+		  "[{\"program\":\"hello\",\"keys\":1,\"keys_bytes\":34,"
+		  "\"limit_bytes\":67108864,\"locks\":0,\"version\":1,"
+		  "\"stream_bytes\":4}]");
+	CHECK_STR(call(&f, "storage.compact", "[]"), "[]");
+	CHECK_STR(call(&f, "storage.keys.flush", "[]"), "[]");
+	leave(&f);
+	end();
+}
+
+int main(void)
+{
+	RUN(test_keys);
+	RUN(test_programs_apart);
+	RUN(test_conditions);
+	RUN(test_transaction);
+	RUN(test_list);
+	RUN(test_wrong_arguments);
+	RUN(test_limits);
+	RUN(test_without_storage);
+	RUN(test_sync_is_later);
+	RUN(test_left_before_the_answer);
+	RUN(test_pressure);
+	RUN(test_watch);
+	RUN(test_slow_watch);
+	RUN(test_watch_that_never_reads);
+	RUN(test_watch_of_large_values);
+	RUN(test_lock);
+	RUN(test_lock_times_out);
+	RUN(test_lock_given_up);
+	RUN(test_locks_are_listed);
+	RUN(test_stream);
+	RUN(test_stream_replaced);
+	RUN(test_stream_renamed);
+	RUN(test_stream_that_is_none);
+	RUN(test_damage);
+	RUN(test_one_at_a_time);
+	RUN(test_stat);
+	remove_root();
+	return tap_done();
+}
