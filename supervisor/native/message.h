@@ -3,8 +3,8 @@
 /*
  * What thoxd tells a native process on its control link, decoded
  * (rpc/control.h has the forms). thoxd is trusted, its bytes are not: 0, or
- * -EBADMSG for anything that is not such a message, with nothing left over.
- * Views point into the message.
+ * -EBADMSG for anything that is not such a message, with nothing left over. A
+ * kind that is not known comes back as it is. Views point into the message.
  */
 
 #include <stdbool.h>

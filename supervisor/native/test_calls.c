@@ -830,7 +830,9 @@ static void test_broken_messages(void)
 	CHECK_EQ(play_read(&peer, &m), -ECONNRESET);
 	CHECK_EQ(link_send(&zero, "\x91\x10", 2, NULL, 0), 0); /* 16 */
 	CHECK_EQ(play_turn(&p), 0);
-	CHECK_EQ(link_send(&p.control, "\x91\x10", 2, NULL, 0), 0);
+	CHECK_EQ(link_send(&p.control, "\x91\x7e", 2, NULL, 0), 0);
+	CHECK_EQ(play_turn(&p), 0);
+	CHECK_EQ(link_send(&p.control, "\x91\x59", 2, NULL, 0), 0);
 	CHECK_EQ(play_turn(&p), -EBADMSG);
 	CHECK_EQ(native_call(p.native, NULL, "a", NULL, 0, NULL, NULL, NULL),
 		 -EBADMSG);
