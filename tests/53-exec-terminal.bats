@@ -76,6 +76,21 @@ at_shell() {
 		expect:LINE 'expect:SHELL> '
 }
 
+@test "one that stopped to read can be killed, and does not stop again" {
+	local signal code
+
+	for signal in TERM:143 INT:130 KILL:137; do
+		code=${signal#*:}
+		at_shell 'send:thox-exec -e "print(io.read():upper())" &\n' \
+			'expect:SHELL> ' \
+			'send:until grep -q "^State:.T" /proc/$!/status; do :; done; echo stop""ped\n' \
+			expect:stopped 'expect:SHELL> ' \
+			"send:kill -${signal%:*} %1; kill -CONT %1; wait %1; echo code=\$?\n" \
+			"expect:code=$code" 'expect:SHELL> '
+	done
+	wait_until is_not_running -e
+}
+
 @test "in the background, a program that does not read goes on" {
 	at_shell 'send:thox-exec -e "print(6 * 7)" & wait; echo do""ne\n' \
 		expect:42 expect:done 'expect:SHELL> '

@@ -206,11 +206,12 @@ static void on_signal(struct session *s, int sig)
 	switch (sig) {
 	case SIGINT:
 		session_signal(s, s->interrupted ? "kill" : "interrupt");
-		s->interrupted = true;
+		s->interrupted = s->ending = true;
 		break;
 	case SIGTERM:
 	case SIGHUP:
 		session_signal(s, "terminate");
+		s->ending = true;
 		break;
 	case SIGTSTP:
 		on_stop(s, true);
@@ -263,6 +264,7 @@ static int prepare_input(struct session *s)
 {
 	static char buf[1 + 4096];
 	ssize_t n;
+	int r;
 
 	if (!s->demanded || s->demand_fd < 0)
 		return 0;
@@ -271,11 +273,10 @@ static int prepare_input(struct session *s)
 		answer_demand(s, buf, n);
 		return 0;
 	}
-	if (terminal_foreground(STDIN_FILENO, on_stop, s) < 0) {
+	r = terminal_foreground(STDIN_FILENO, !s->ending, on_stop, s);
+	if (r == -EIO)
 		answer_demand(s, buf, 0);
-		return 0;
-	}
-	return 1;
+	return r == 0;
 }
 
 /* A line is there, so this read does not block. */
@@ -411,7 +412,7 @@ int session_eval(struct session *s, const char *text, size_t size)
 	struct mp_writer w;
 	int r;
 
-	s->interrupted = false;
+	s->interrupted = s->ending = false;
 	mp_writer_init_heap(&w);
 	mp_write_array(&w, 2);
 	mp_write_uint(&w, CONTROL_EVAL);

@@ -25,6 +25,7 @@ struct session {
 	bool demanded;	  /* the runner waits for input */
 	bool watch_size;  /* its stdout is a terminal */
 	bool interrupted; /* the next Ctrl-C kills */
+	bool ending;	  /* asked to: it does not stop for the terminal */
 	session_input_fn input;
 	void *input_user;
 };

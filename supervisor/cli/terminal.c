@@ -137,8 +137,22 @@ bool terminal_stop(int sig)
 	return was_continued();
 }
 
-int terminal_foreground(int fd, void (*on_stop)(void *user, bool stopped),
-			void *user)
+/* What the shell's kill sends to a job before it continues it. */
+static bool may_end_us(void)
+{
+	static const int ends[] = { SIGINT, SIGTERM, SIGHUP };
+	sigset_t pending;
+
+	if (sigpending(&pending) < 0)
+		return false;
+	for (unsigned i = 0; i < sizeof(ends) / sizeof(*ends); i++)
+		if (sigismember(&pending, ends[i]) == 1 && !ignored(ends[i]))
+			return true;
+	return false;
+}
+
+int terminal_foreground(int fd, bool stop,
+			void (*on_stop)(void *user, bool stopped), void *user)
 {
 	pid_t group;
 
@@ -146,6 +160,8 @@ int terminal_foreground(int fd, void (*on_stop)(void *user, bool stopped),
 	while ((group = tcgetpgrp(fd)) >= 0 && group != getpgrp()) {
 		bool continued;
 
+		if (!stop || may_end_us())
+			return -EAGAIN;
 		on_stop(user, true);
 		forget(SIGCONT);
 		killpg(0, SIGTTIN);

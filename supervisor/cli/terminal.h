@@ -31,6 +31,7 @@ bool terminal_stop(int sig);
 
 /* May we read the terminal now? It sends SIGTTIN to the process group when in
  * the background, as a read would. -EIO: never (orphaned process group).
- * @on_stop is called before and after a stop. */
-int terminal_foreground(int fd, void (*on_stop)(void *user, bool stopped),
-			void *user);
+ * -EAGAIN: not now; a signal came that may end us, or the process is not to
+ * @stop. @on_stop is called before and after a stop. */
+int terminal_foreground(int fd, bool stop,
+			void (*on_stop)(void *user, bool stopped), void *user);
