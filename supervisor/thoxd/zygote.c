@@ -163,16 +163,21 @@ static void retire(struct zygote *z, const char *message)
 }
 
 /* It failed: its runtime is left alone for a while if it never was ready. */
-static void fail(struct zygote *z, const char *message)
+static void fail_process(struct zygote *z, pid_t pid, const char *message)
 {
 	if (z->state == ZYGOTE_RETIRED)
 		return;
-	log_warnx("zygote pid=%d of runtime '%s': %s", (int)z->process.pid,
-		  z->runtime, message);
+	log_warnx("zygote pid=%d of runtime '%s': %s", (int)pid, z->runtime,
+		  message);
 	if (z->state == ZYGOTE_LOADING)
 		remember_failure(z, message);
 	retire(z, message);
 	server_check_ready(z->server);
+}
+
+static void fail(struct zygote *z, const char *message)
+{
+	fail_process(z, z->process.pid, message);
 }
 
 static void on_process_exit(struct process *p, const struct process_exit *exit)
@@ -194,7 +199,7 @@ static void on_process_exit(struct process *p, const struct process_exit *exit)
 	if (z->state != ZYGOTE_RETIRED)
 		for (int i = 0; i < 8 && !z->peer.closed; i++)
 			peer_read(&z->peer);
-	fail(z, message);
+	fail_process(z, exit->pid, message);
 	check_gone(z);
 }
 
