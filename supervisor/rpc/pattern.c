@@ -75,3 +75,46 @@ bool pattern_match(const char *pattern, size_t pattern_size, const char *name,
 	}
 	return !n;
 }
+
+/* Up to the end of the shorter: 0 when a part differs, else what is next in
+ * the pattern: '*' for `**`, '.' for a part, '$' for its end; @ret_left tells
+ * whether the name goes on. */
+static char walk(const char *pattern, size_t pattern_size, const char *name,
+		 size_t name_size, bool *ret_left)
+{
+	const char *p = pattern, *n = name_size > 0 ? name : NULL;
+	struct part want, have;
+
+	for (;;) {
+		if (!take(&p, pattern + pattern_size, &want)) {
+			*ret_left = n != NULL;
+			return '$';
+		}
+		if (is(&want, "**"))
+			return '*';
+		if (!take(&n, name + name_size, &have)) {
+			*ret_left = false;
+			return '.';
+		}
+		if (!is(&want, "*") && (want.size != have.size ||
+					memcmp(want.p, have.p, want.size) != 0))
+			return 0;
+	}
+}
+
+bool pattern_covers(const char *pattern, size_t pattern_size,
+		    const char *prefix, size_t prefix_size)
+{
+	bool left;
+
+	return walk(pattern, pattern_size, prefix, prefix_size, &left) == '*';
+}
+
+bool pattern_reaches(const char *pattern, size_t pattern_size,
+		     const char *prefix, size_t prefix_size)
+{
+	bool left = false;
+	char next = walk(pattern, pattern_size, prefix, prefix_size, &left);
+
+	return next == '*' || next == '.' || (next == '$' && !left);
+}

@@ -21,3 +21,11 @@ bool pattern_check(const char *pattern, size_t size);
  * proportion to their lengths, whatever they are. */
 bool pattern_match(const char *pattern, size_t pattern_size, const char *name,
 		   size_t name_size);
+
+/* Does it admit @prefix and every name below it? "" is above all. */
+bool pattern_covers(const char *pattern, size_t pattern_size,
+		    const char *prefix, size_t prefix_size);
+
+/* Could it admit @prefix or a name below it? */
+bool pattern_reaches(const char *pattern, size_t pattern_size,
+		     const char *prefix, size_t prefix_size);

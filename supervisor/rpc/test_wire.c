@@ -242,6 +242,31 @@ static void test_contexts(void)
 	CHECK(mp_end(&r) < 0);
 }
 
+/* Verify that contexts are found wherever they are, and nothing else is. */
+static void test_contexts_in_arguments(void)
+{
+	struct wire_context found[2];
+	struct mp_bytes args;
+
+	fresh();
+	mp_write_array(&w, 3);
+	mp_write_map(&w, 2);
+	wire_write_context(&w, 7);
+	mp_write_str(&w, "\xd7\x01........");
+	mp_write_str(&w, "k");
+	mp_write_ext(&w, 2, "12345678", 8);
+	mp_write_ext(&w, WIRE_EXT_CONTEXT, "1234", 4);
+	mp_write_array(&w, 1);
+	wire_write_context(&w, 0x0102030405060708);
+	args = (struct mp_bytes){ (char *)buf, w.used };
+	CHECK_EQ(wire_find_contexts(args, found, 2), 2);
+	CHECK_EQ(found[0].number, 7);
+	CHECK_EQ(found[1].number, 0x0102030405060708);
+	CHECK_EQ(found[1].offset, w.used - 8);
+	CHECK_EQ(buf[found[0].offset + 7], 7);
+	CHECK_EQ(wire_find_contexts(args, found, 1), -E2BIG);
+}
+
 static bool matches(const char *pattern, const char *name)
 {
 	return pattern_match(pattern, strlen(pattern), name, strlen(name));
@@ -289,6 +314,7 @@ int main(void)
 	RUN(test_names);
 	RUN(test_below);
 	RUN(test_contexts);
+	RUN(test_contexts_in_arguments);
 	RUN(test_patterns);
 	RUN(test_no_patterns);
 	return tap_done();

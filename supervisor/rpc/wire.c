@@ -194,6 +194,41 @@ uint64_t wire_read_context(struct mp_reader *r)
 	return be64toh(number);
 }
 
+/* In one pass: whole arrays and maps are their heads and then their items. */
+int wire_find_contexts(struct mp_bytes args, struct wire_context *ret,
+		       unsigned max)
+{
+	struct mp_reader r;
+	unsigned n = 0;
+	uint64_t number;
+
+	mp_reader_init(&r, args.p, args.size);
+	while (r.p < r.end && !r.bad) {
+		switch (mp_peek(&r)) {
+		case MP_ARRAY:
+			mp_read_array(&r);
+			continue;
+		case MP_MAP:
+			mp_read_map(&r);
+			continue;
+		case MP_EXT:
+			break;
+		default:
+			mp_skip(&r);
+			continue;
+		}
+		number = wire_read_context(&r);
+		if (number == 0)
+			continue; /* another extension */
+		if (n == max)
+			return -E2BIG;
+		ret[n].number = number;
+		ret[n++].offset =
+			(size_t)(r.p - (const uint8_t *)args.p) - CONTEXT_BYTES;
+	}
+	return (int)n;
+}
+
 /* --- writing ----------------------------------------------------------------
  */
 

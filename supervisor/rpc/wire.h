@@ -102,6 +102,17 @@ void wire_write_moved(struct mp_writer *w);
 void wire_write_resolve(struct mp_writer *w, uint32_t cid, const char *name,
 			size_t name_size);
 
+/* A context in arguments: its number, and where its eight bytes are. */
+struct wire_context {
+	uint64_t number;
+	size_t offset;
+};
+
+/* Those of @args, which wire_parse() has found whole: how many, or -E2BIG when
+ * there are more than @max. */
+int wire_find_contexts(struct mp_bytes args, struct wire_context *ret,
+		       unsigned max);
+
 /* The number in a context's extension, 0 when it is none. */
 uint64_t wire_read_context(struct mp_reader *r);
 void wire_write_context(struct mp_writer *w, uint64_t link);
