@@ -225,12 +225,16 @@ enum control_kind {
 	 */
 	CONTROL_OPENED = 88,
 	/*
-	 * [89, link, {…}] + fd: you hold a context. Keys:
+	 * [89, link, {…}] + fd: you hold a context. A process that calls a name
+	 * of its own is at both ends of that link, and is told OPENED, too. One
+	 * that asked for context 0 and cannot have it gets a closed end. Keys:
 	 *   zero             true: it is context 0
 	 *   resolves         true: its other end is thoxd: ask WIRE_RESOLVE
 	 *                    before the first call of a name
 	 *   pid              its owner, when thoxd is not
-	 *   over             the link over which a message will name it. In one
+	 *   over             the link over which a message will name it; absent:
+	 *                    the start message has named it, behind which this
+	 *                    comes. In one
 	 *                    that comes over another link it means nothing: or
 	 *                    whoever guesses numbers could have a process use
 	 *                    contexts of its own in their stead
@@ -239,7 +243,8 @@ enum control_kind {
 	/* [90, id, status, link | message]: link is what the message to the
 	 * receiver carries; the receiver was sent its end before */
 	CONTROL_SHARED = 90,
-	/* [91, id, status, [link…] | message]: close these ends */
+	/* [91, id, status, [link…] | message]: close these ends; id 0: nobody
+	 * has asked, such as when he is gone in whose name they are held */
 	CONTROL_REVOKED = 91,
 	/* [92, prefix]: what was resolved for names at or below it, or above
 	 * it, may be wrong now: resolve again; pending calls go on */

@@ -16,6 +16,7 @@
 #include "rpc/control.h"
 #include "rpc/status.h"
 #include "thoxd/message.h"
+#include "thoxd/policy.h"
 #include "thoxd/request.h"
 
 #define DONE_S	5.0 /* for a client to go after its last message */
@@ -128,9 +129,22 @@ static int on_hello(struct client *c, const struct client_message *m)
 static int on_run(struct client *c, const struct client_message *m,
 		  struct link_message *raw)
 {
+	_cleanup_(policy_unrefp) struct policy *policy = NULL;
+	struct run_spec spec = m->run;
+
 	if (c->starter.run)
 		return -EPROTO; /* one run for a connection */
-	client_run(c, &m->run, raw);
+	if (policy_narrow(c->server->exec, "the options of thox-exec", m->allow,
+			  m->deny, &policy) < 0) {
+		client_send_refused(c, STATUS_INVALID,
+				    "what it may is no set of patterns, or too "
+				    "many",
+				    NULL);
+		client_done(c);
+		return 0;
+	}
+	spec.policy = policy;
+	client_run(c, &spec, raw);
 	return 0;
 }
 

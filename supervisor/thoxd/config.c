@@ -25,6 +25,7 @@ enum type {
 	TYPE_TEXT,
 	TYPE_PATH,
 	TYPE_UIDS,
+	TYPE_PATTERNS,
 };
 
 #define KEY(s, n, t, field)                                                    \
@@ -56,6 +57,14 @@ static const struct key {
 	KEY("limits", "wall", TYPE_MS, wall_ms),
 	KEY("limits", "tasks", TYPE_POSITIVE, tasks),
 	KEY("limits", "descriptors", TYPE_POSITIVE, descriptors),
+	KEY("exec", "allow-call", TYPE_PATTERNS, exec_allow[POLICY_CALL]),
+	KEY("exec", "allow-bind", TYPE_PATTERNS, exec_allow[POLICY_BIND]),
+	KEY("exec", "allow-run", TYPE_PATTERNS, exec_allow[POLICY_RUN]),
+	KEY("exec", "allow-store", TYPE_PATTERNS, exec_allow[POLICY_STORE]),
+	KEY("exec", "deny-call", TYPE_PATTERNS, exec_deny[POLICY_CALL]),
+	KEY("exec", "deny-bind", TYPE_PATTERNS, exec_deny[POLICY_BIND]),
+	KEY("exec", "deny-run", TYPE_PATTERNS, exec_deny[POLICY_RUN]),
+	KEY("exec", "deny-store", TYPE_PATTERNS, exec_deny[POLICY_STORE]),
 	KEY("zygote", "pool", TYPE_COUNT, pool),
 	KEY("log", "journal", TYPE_BOOL, journal),
 	KEY("zygote", "starts", TYPE_COUNT, zygote_starts),
@@ -96,6 +105,10 @@ void config_deinit(struct config *c)
 	free(c->label);
 	free(c->mount_point);
 	free(c->mount_options);
+	for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++) {
+		free(c->exec_allow[kind]);
+		free(c->exec_deny[kind]);
+	}
 }
 
 struct unit {
@@ -203,6 +216,15 @@ static int parse_uids(const char *text, uid_t *ret)
 	return 0;
 }
 
+static int parse_patterns(const char *text, char **ret)
+{
+	_cleanup_(policy_unrefp) struct policy *trial = NULL;
+	int r = policy_new(NULL, "", &trial);
+
+	r = r ? r : policy_parse_list(trial, POLICY_CALL, true, text);
+	return r ? r : parse_text(text, false, ret);
+}
+
 static int set(struct config *c, const struct key *k, const char *text)
 {
 	void *field = (char *)c + k->offset;
@@ -223,6 +245,8 @@ static int set(struct config *c, const struct key *k, const char *text)
 		return parse_text(text, k->type == TYPE_PATH, field);
 	case TYPE_UIDS:
 		return parse_uids(text, field);
+	case TYPE_PATTERNS:
+		return parse_patterns(text, field);
 	}
 	return -EINVAL;
 }
@@ -294,4 +318,35 @@ int config_read(struct config *c, const char *path, config_warn_fn warn,
 		warn(path, line,
 		     "neither a section nor `key = value`, ignoring", user);
 	return line < 0 ? -ENOMEM : 0;
+}
+
+/* --- [exec] ---------------------------------------------------------------
+ */
+
+/* What is not said: any name may be called, a free one bound; nothing is
+ * published, run or controlled. */
+static const char *const exec_default[POLICY_KIND_COUNT] = {
+	[POLICY_CALL] = "**",
+	[POLICY_BIND] = "**",
+	[POLICY_RUN] = "",
+	[POLICY_STORE] = "",
+};
+
+int config_exec_policy(const struct config *c, struct policy **ret_policy)
+{
+	_cleanup_(policy_unrefp) struct policy *p = NULL;
+	int r = policy_new(NULL, "[exec] in thoxd.conf", &p);
+
+	for (unsigned i = 0; r == 0 && i < POLICY_KIND_COUNT; i++) {
+		enum policy_kind kind = (enum policy_kind)i;
+		const char *allow =
+			c->exec_allow[i] ? c->exec_allow[i] : exec_default[i];
+
+		r = policy_parse_list(p, kind, true, allow);
+		if (r == 0 && c->exec_deny[i])
+			r = policy_parse_list(p, kind, false, c->exec_deny[i]);
+	}
+	if (r == 0)
+		*ret_policy = steal(&p);
+	return r;
 }

@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "base/instance.h"
+#include "thoxd/policy.h"
 
 struct config {
 	/* [thoxd] */
@@ -39,6 +40,9 @@ struct config {
 	uint64_t descriptors; /* contexts and ends of pipes */
 	/* [log] */
 	bool journal;
+	/* [exec]: patterns of each kind; NULL: not said */
+	char *exec_allow[POLICY_KIND_COUNT];
+	char *exec_deny[POLICY_KIND_COUNT];
 	/* [zygote] */
 	uint64_t pool;
 	uint64_t zygote_starts;
@@ -62,3 +66,7 @@ int config_read(struct config *c, const char *path, config_warn_fn warn,
 /* "256M", "1.5 GiB", "10min", "1h": 0, or -EINVAL. */
 int config_parse_bytes(const char *text, uint64_t *ret);
 int config_parse_ms(const char *text, uint64_t *ret);
+
+/* What a program may that a user runs by hand: [exec], and what goes without
+ * saying. 0, -ENOMEM, or -E2BIG: too many patterns. */
+int config_exec_policy(const struct config *c, struct policy **ret_policy);

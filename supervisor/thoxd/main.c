@@ -80,6 +80,9 @@ static void configure(const struct instance *in)
 	if (r < 0)
 		log_warnx("cannot read %s: %s, ignoring", path, strerror(-r));
 	set_log_level(server.config.log_level);
+	r = config_exec_policy(&server.config, &server.exec);
+	if (r < 0)
+		fail("section [exec] of %s: %s", path, strerror(-r));
 }
 
 static void open_store(const struct instance *in)

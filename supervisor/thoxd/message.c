@@ -61,9 +61,19 @@ static struct mp_bytes read_strings(struct mp_reader *r, bool map, uint32_t max)
 /* --- from a client --------------------------------------------------------
  */
 
-static void run_field(struct mp_reader *r, struct mp_bytes key,
-		      struct run_spec *q)
+/* Its rules are policy_narrow()'s to read. */
+static struct mp_bytes read_map(struct mp_reader *r)
 {
+	if (mp_peek(r) != MP_MAP)
+		r->bad = true;
+	return mp_read_raw(r);
+}
+
+static void run_field(struct mp_reader *r, struct mp_bytes key,
+		      struct client_message *m)
+{
+	struct run_spec *q = &m->run;
+
 	if (mp_bytes_equal(key, "name"))
 		q->name = mp_read_str(r);
 	else if (mp_bytes_equal(key, "text"))
@@ -92,17 +102,22 @@ static void run_field(struct mp_reader *r, struct mp_bytes key,
 		q->interactive = mp_read_bool(r);
 	else if (mp_bytes_equal(key, "expression"))
 		q->expression = mp_read_bool(r);
+	else if (mp_bytes_equal(key, "allow"))
+		m->allow = read_map(r);
+	else if (mp_bytes_equal(key, "deny"))
+		m->deny = read_map(r);
 	else
 		mp_skip(r);
 }
 
-static void parse_run(struct mp_reader *r, unsigned n_fds, struct run_spec *q)
+static void parse_run(struct mp_reader *r, unsigned n_fds,
+		      struct client_message *m)
 {
 	uint32_t n = mp_read_map(r);
 
 	while (n-- > 0 && !r->bad)
-		run_field(r, mp_read_str(r), q);
-	if (n_fds != (q->text ? 4U : 3U))
+		run_field(r, mp_read_str(r), m);
+	if (n_fds != (m->run.text ? 4U : 3U))
 		r->bad = true;
 }
 
@@ -148,7 +163,7 @@ int client_message_parse(const void *data, size_t size, unsigned n_fds,
 		break;
 	case CONTROL_RUN:
 		ok = items == 2;
-		parse_run(&r, n_fds, &m.run);
+		parse_run(&r, n_fds, &m);
 		break;
 	case CONTROL_SIGNAL:
 		ok = enough(items, 2, 4);

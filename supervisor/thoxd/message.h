@@ -17,6 +17,7 @@
 #include "rpc/control.h"
 #include "rpc/keeper.h"
 #include "rpc/mp.h"
+#include "thoxd/principal.h"
 #include "thoxd/process.h"
 #include "thoxd/spec.h"
 
@@ -33,8 +34,10 @@ extern const char *const run_signal_name[RUN_SIGNAL_COUNT];
 
 struct client_message {
 	unsigned kind;
-	uint64_t version;	/* hello */
-	struct run_spec run;	/* run */
+	uint64_t version;      /* hello */
+	struct run_spec run;   /* run */
+	struct mp_bytes allow; /* likewise: encoded maps; size 0: none */
+	struct mp_bytes deny;
 	enum run_signal signal; /* signal */
 	uint64_t rows, columns;
 	uint64_t id; /* request */
@@ -73,6 +76,23 @@ struct runner_message {
 };
 int runner_message_parse(const void *data, size_t size, unsigned n_fds,
 			 struct runner_message *ret);
+
+/* What every principal may say: a runner with a program, or an attached
+ * native process. */
+struct principal_message {
+	unsigned kind;
+	uint64_t id;
+	uint64_t context; /* never 0 */
+	uint64_t link;
+	uint64_t to;
+	uint64_t pid;
+	uint64_t pipe;
+	bool writer; /* that end of the pipe */
+	enum notice notice;
+	struct mp_bytes text; /* of a notice; size 0: none */
+};
+int principal_message_parse(const void *data, size_t size, unsigned n_fds,
+			    struct principal_message *ret);
 
 struct zygote_message {
 	unsigned kind;

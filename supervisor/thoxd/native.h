@@ -39,7 +39,7 @@ struct native_call {
 	struct zero *zero;	  /* the link that it came over */
 	struct principal *as;	  /* for whom it is served */
 	struct principal *holder; /* who called, and gets what is handed out */
-	char name[WIRE_NAME_BYTES + 1];
+	struct mp_bytes name;	  /* in name_bytes */
 	uint32_t cid;
 	/* its arguments, while the handler runs: n_args items */
 	struct mp_reader args;
@@ -50,53 +50,66 @@ struct native_call {
 	/* of one that is not */
 	char message[NATIVE_MESSAGE_BYTES];
 
-	/* of a call that is kept: told when nobody waits any more (cancelled,
-	 * its deadline passed, the caller is gone), before it is freed; the
-	 * handler must not finish it then. May be NULL. */
+	/* Of a call that is kept: told when nobody waits for it any more (it
+	 * was cancelled, its deadline passed, the caller is gone), just before
+	 * it is freed. May be NULL. */
 	void (*on_drop)(struct native_call *c);
 	void *user;	/* the handler's */
 	ev_timer timer; /* the handler's: stopped with the call */
 
-	/* zero.c's */
+	/* of native.c */
 	struct list list;
 	struct list rights; /* contexts that came in the arguments */
 	ev_timer deadline;
 	struct waiter waiter;
 	int status;
-	bool kept;
+	uint64_t links[WIRE_ROUTES_MAX]; /* that the answer names */
+	unsigned n_links;
+	char name_bytes[WIRE_NAME_BYTES];
 };
 
 struct native_name {
 	const char *name;
-	/* A STATUS_…; NATIVE_LATER: native_finish() comes, perhaps at once. */
+	/* A STATUS_…, or NATIVE_LATER: it is kept, or was finished. */
 	int (*handle)(struct native_call *c);
 	enum native_who who;
 };
 
 /* NULL: there is no such call. */
 const struct native_name *native_find(struct mp_bytes name);
-/* Is the name, or what lies above or below it, thoxd's own? Its part that is
- * (`process` of `process.run`) is told. */
+/* Is @name thoxd's own, or below such a name? *ret_prefix is the part of it
+ * that is (`process` of `process.run`). */
 bool native_reserved(struct mp_bytes name, struct mp_bytes *ret_prefix);
+
+/* --- for handlers -------------------------------------------------------- */
 
 /* What went wrong, for the caller; returns @status. */
 int native_complain(struct native_call *c, int status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-/* Arguments that are not what they should be: STATUS_INVALID; @what is a
- * sentence's part, such as "a name is wanted". */
-int native_invalid(struct native_call *c, const char *what);
 /* STATUS_OK, or STATUS_DENIED and the rule. */
 int native_check(struct native_call *c, enum policy_kind kind,
 		 struct mp_bytes name);
-
-/* Answer a call that was kept; it is freed. */
+/* Answer a call that was kept; it is freed, unless it has to wait. */
 void native_finish(struct native_call *c, int status);
 
 /*
- * Contexts in arguments: an item that is one is read as the right that thoxd
- * keeps for it (holding.h), NULL when it is none. The right goes with the
- * call unless it is taken.
+ * An argument that is a context: the right that thoxd keeps for it
+ * (holding.h); NULL and a bad reader: it is none. Rights end with their call
+ * but for those that are taken with holding_move().
  */
 struct holding *native_read_context(struct native_call *c,
 				    struct mp_reader *args);
-void native_take_right(struct native_call *c, struct holding *right);
+/* A context among the values: a link that the holder was told of before. */
+void native_write_link(struct native_call *c, uint64_t number);
+
+/* --- for zero.c and resolve.c --------------------------------------------- */
+
+/* A WIRE_CALL: 0, or a negative errno that closes the link. */
+int native_call(struct zero *z, const struct wire_message *m);
+/* One that is kept under this cid, or is answered by itself: NULL and
+ * *ret_error when it cannot be. */
+struct native_call *native_new(struct zero *z, const struct wire_message *m,
+			       int *ret_error);
+void native_cancel(struct zero *z, uint32_t cid);
+/* Nobody waits for it: it is freed. */
+void native_drop(struct native_call *c);

@@ -8,13 +8,26 @@
 
 #include "base/util.h"
 
-static void set_events(struct peer *p, int events)
+static int wanted_events(const struct peer *p)
 {
-	if ((p->io.events & (EV_READ | EV_WRITE)) == events)
+	bool waits = link_has_queued(&p->link);
+
+	return (p->held || (p->patient && waits) ? 0 : EV_READ) |
+	       (waits ? EV_WRITE : 0);
+}
+
+static void set_events(struct peer *p)
+{
+	int events = wanted_events(p);
+	int now =
+		ev_is_active(&p->io) ? p->io.events & (EV_READ | EV_WRITE) : 0;
+
+	if (now == events)
 		return;
 	ev_io_stop(p->loop, &p->io);
 	ev_io_set(&p->io, p->link.fd, events);
-	ev_io_start(p->loop, &p->io);
+	if (events)
+		ev_io_start(p->loop, &p->io);
 }
 
 static void gone(struct peer *p, int error)
@@ -40,7 +53,7 @@ void peer_read(struct peer *p)
 			return;
 		if (r < 0)
 			gone(p, r);
-	} while (r == PEER_MORE);
+	} while (r == PEER_MORE && (wanted_events(p) & EV_READ));
 }
 
 static void on_io(struct ev_loop *loop, ev_io *io, int events)
@@ -55,10 +68,11 @@ static void on_io(struct ev_loop *loop, ev_io *io, int events)
 			gone(p, r);
 			return;
 		}
-		if (!link_has_queued(&p->link))
-			set_events(p, EV_READ);
+		set_events(p);
+		if (!link_has_queued(&p->link) && p->on_flushed)
+			p->on_flushed(p);
 	}
-	if (events & EV_READ)
+	if ((events & EV_READ) && !p->closed)
 		peer_read(p);
 }
 
@@ -77,13 +91,15 @@ void peer_open(struct peer *p, struct ev_loop *loop, int fd,
 
 void peer_hold(struct peer *p)
 {
-	ev_io_stop(p->loop, &p->io);
+	p->held = true;
+	set_events(p);
 }
 
 void peer_resume(struct peer *p)
 {
+	p->held = false;
 	if (!p->closed)
-		ev_io_start(p->loop, &p->io);
+		set_events(p);
 }
 
 void peer_close(struct peer *p)
@@ -105,7 +121,7 @@ int peer_send(struct peer *p, const struct mp_writer *w, const int *fds,
 	if (p->closed || !p->loop)
 		return -EPIPE;
 	r = link_send(&p->link, w->data, w->used, fds, n_fds);
-	if (r == 0 && link_has_queued(&p->link))
-		set_events(p, EV_READ | EV_WRITE);
+	if (r == 0)
+		set_events(p);
 	return r;
 }

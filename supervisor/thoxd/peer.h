@@ -22,6 +22,8 @@ struct peer;
 typedef int (*peer_message_fn)(struct peer *p, struct link_message *m);
 /* @error: -ECONNRESET, -EPROTO, … The peer is closed already. */
 typedef void (*peer_gone_fn)(struct peer *p, int error);
+/* All that had to wait was sent. */
+typedef void (*peer_flushed_fn)(struct peer *p);
 
 struct peer {
 	struct link link;
@@ -29,6 +31,10 @@ struct peer {
 	struct ev_loop *loop;
 	peer_message_fn on_message;
 	peer_gone_fn on_gone;
+	peer_flushed_fn on_flushed; /* NULL: nobody wants to know */
+	void *user;		    /* that one's */
+	bool patient; /* nothing is read while something waits to be sent */
+	bool held;
 	bool closed;
 };
 

@@ -22,13 +22,17 @@
 #include "rpc/mp.h"
 #include "thoxd/peer.h"
 
+struct holding;
 struct policy;
 struct principal;
+struct process;
 struct server;
+struct zero_want;
 
 /*
- * What a principal can make grow. A link has two ends; each costs its process
- * a descriptor, and the kernel as many bytes as may be under way on it.
+ * What a principal can make grow. Each end of a link costs its process a
+ * descriptor, and the kernel the bytes that are under way; so its memory
+ * limits how many it may have.
  */
 #define PRINCIPAL_LINK_BYTES   131072U /* under way in one direction */
 #define PRINCIPAL_LINKS_MAX    4000U   /* ends of links */
@@ -36,10 +40,13 @@ struct server;
 #define PRINCIPAL_RIGHTS_MAX   1024U   /* shared to thoxd, not handed on */
 #define PRINCIPAL_PASSED_MAX   16384U  /* links that came through its own */
 #define PRINCIPAL_SHARES_MAX   1024U   /* that wait for somebody's room */
+#define PRINCIPAL_ZEROS_MAX    64U     /* links to thoxd that act as it */
 #define PRINCIPAL_BINDINGS_MAX 256U
 #define PRINCIPAL_LISTENS_MAX  1024U
 #define PRINCIPAL_PIPES_MAX    256U
 #define PRINCIPAL_CHILDREN_MAX 1024U
+
+#define NOTICE_TEXT_BYTES 1024U
 
 /* What it says about itself, CONTROL_NOTIFY. */
 enum notice {
@@ -87,19 +94,25 @@ struct principal {
 
 	/* of holding.c */
 	struct list contexts; /* its own that somebody holds */
-	struct list held;     /* links that it holds, rights that it keeps */
+	struct list held;     /* holdings of its own */
+	struct list acting;   /* holdings of others that act as it */
 	struct list waiters;  /* for room on its control link */
 	struct list shares;   /* its own, not answered yet */
-	struct holding *base; /* context 0 when thoxd's is not: a right */
 	unsigned n_links;     /* ends, owned and held */
 	unsigned links_max;
 	unsigned n_rights;
 	unsigned n_passed;
 	unsigned n_shares;
+	uint64_t forgot; /* the last CONTROL_FORGET that it was sent */
 
 	/* of bus.c and zero.c */
-	struct list providers; /* the names it has bound */
-	struct list zeros;     /* links to thoxd that act as it */
+	struct list providers;	      /* the names it has bound */
+	struct list zeros;	      /* links to thoxd that act as it */
+	struct zero_want *wants_zero; /* asked for, not made yet */
+	struct holding *zero;	      /* its context 0, when that is thoxd's */
+	struct holding *base; /* a right to what is its context 0 instead */
+	bool based;	      /* so it is, even when that has ended */
+	unsigned n_zeros;
 	unsigned n_bindings;
 	unsigned n_listens;
 
@@ -115,8 +128,10 @@ struct principal {
 void principal_init(struct principal *p, struct server *s,
 		    const struct principal_ops *ops, uint64_t memory_bytes,
 		    uint64_t descriptors);
-/* It has a control link from now on, which must live until its end. */
-void principal_begin(struct principal *p, struct peer *control);
+/* It has a control link from now on, which must live until its end, and a
+ * PID; @process: whom what comes over its links signals, or NULL. */
+void principal_begin(struct principal *p, struct peer *control, pid_t pid,
+		     const struct process *process);
 /* It goes, with all that it owns and holds. Again: nothing happens. */
 void principal_end(struct principal *p);
 

@@ -57,6 +57,7 @@ static void release(struct run *run)
 	struct server *s = run->server;
 
 	part(run);
+	principal_end(&run->principal);
 	drop_start(run);
 	ev_timer_stop(s->loop, &run->wall);
 	ev_timer_stop(s->loop, &run->cpu);
@@ -237,6 +238,18 @@ static void on_grace(struct ev_loop *loop, ev_timer *timer, int events)
 	run_kill(container_of(timer, struct run, grace), CAUSE_TERMINATED);
 }
 
+static void init_principal(struct run *run, const struct run_spec *q)
+{
+	struct principal *p = &run->principal;
+
+	principal_init(p, run->server, NULL, run->memory_bytes,
+		       run->descriptors);
+	p->program = run->name;
+	p->service = run->service;
+	p->version = run->version;
+	principal_set_policy(p, q->policy);
+}
+
 static struct run *run_alloc(struct server *s, const struct run_spec *q,
 			     const struct program *p)
 {
@@ -263,6 +276,7 @@ static struct run *run_alloc(struct server *s, const struct run_spec *q,
 	run->descriptors =
 		q->descriptors ? q->descriptors : config->descriptors;
 	run->interactive = q->interactive;
+	init_principal(run, q);
 	ev_timer_init(&run->wall, on_wall, (double)run->wall_ms / 1000, 0.);
 	ev_timer_init(&run->cpu, on_cpu, (double)run->cpu_ms / 1000, 0.);
 	ev_timer_init(&run->grace, on_grace, (double)config->grace_ms / 1000,
@@ -365,6 +379,8 @@ void run_born(struct run *run, pid_t pid)
 	struct server *s = run->server;
 
 	run->born = true;
+	principal_begin(&run->principal, &run->runner->peer, pid,
+			&run->runner->process);
 	run->started = ev_now(s->loop);
 	run->started_ms = time_of_day_ms();
 	if (run->wall_ms)

@@ -14,6 +14,7 @@
 
 #include "base/list.h"
 #include "thoxd/message.h"
+#include "thoxd/principal.h"
 #include "thoxd/result.h"
 #include "thoxd/server.h"
 #include "thoxd/spec.h"
@@ -58,7 +59,8 @@ struct run {
 	struct starter *starter; /* NULL: it left */
 	struct runner *runner;	 /* NULL: waits */
 	struct list list;
-	struct list waiting; /* in its zygote, without a runner */
+	struct list waiting;	    /* in its zygote, without a runner */
+	struct principal principal; /* from its birth to its end */
 
 	const char *name; /* in texts */
 	const char *runtime;

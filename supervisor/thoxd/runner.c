@@ -76,8 +76,11 @@ static int on_message(struct peer *p, struct link_message *m)
 {
 	struct runner *r = runner_of(p);
 	struct runner_message message;
-	int e = runner_message_parse(m->data, m->size, m->n_fds, &message);
+	int e;
 
+	if (r->run && principal_takes(m))
+		return principal_message(&r->run->principal, m);
+	e = runner_message_parse(m->data, m->size, m->n_fds, &message);
 	if (e < 0)
 		return e;
 	switch (message.kind) {
@@ -164,6 +167,7 @@ int runner_fork(struct zygote *z, struct runner **ret_runner)
 	}
 	r->their_end = steal_fd(&theirs);
 	peer_open(&r->peer, s->loop, pair[0], on_message, on_gone);
+	peer_hold(&r->peer); /* until it has a PID */
 	r->peer.link.limit_bytes = CONTROL_RUNNER_BYTES;
 	r->peer.link.queue_limit_bytes = 2 * CONTROL_MESSAGE_BYTES;
 	ev_timer_init(&r->lost, on_lost, LOST_S, 0.);
@@ -255,6 +259,7 @@ int runner_forked(struct runner *r, pid_t pid, int pidfd)
 			     r->run ? r->run->cpu_ms : s->config.cpu_ms);
 	if (r->run)
 		run_born(r->run, pid);
+	peer_resume(&r->peer);
 	process_add(&s->processes, &r->process, pid, pidfd, on_process_exit);
 	if (r->abandoned)
 		(void)process_signal(&r->process, SIGKILL);

@@ -309,6 +309,9 @@ void server_init(struct server *s, const struct instance *instance)
 	list_init(&s->failures);
 	list_init(&s->runs);
 	list_init(&s->mount_requests);
+	list_init(&s->principals);
+	holdings_init(s);
+	bus_init(s);
 	ev_prepare_init(&s->release, on_release);
 	ev_prepare_start(s->loop, &s->release);
 	ev_timer_init(&s->tidy, on_tidy, 0., TIDY_S);

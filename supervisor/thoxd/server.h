@@ -14,18 +14,16 @@
 #include "base/instance.h"
 #include "base/list.h"
 #include "fs/store.h"
+#include "thoxd/bus.h"
 #include "thoxd/config.h"
+#include "thoxd/garbage.h"
+#include "thoxd/holding.h"
 #include "thoxd/logs.h"
 #include "thoxd/mount.h"
 #include "thoxd/parent.h"
 #include "thoxd/process.h"
 
 struct keeper_message;
-
-struct garbage {
-	struct garbage *next;
-	void (*free)(struct garbage *g);
-};
 
 struct counters {
 	uint64_t starts; /* runs begun, over all lives of thoxd */
@@ -63,6 +61,12 @@ struct server {
 	struct list mount_requests; /* those that wait for the mount */
 	struct list runs;	    /* from their acceptance to their result */
 	unsigned n_runs;
+
+	struct list principals;
+	uint64_t last_serial;
+	struct holdings holdings;
+	struct bus bus;
+	struct policy *exec; /* of who runs a program by hand */
 
 	ev_io watch; /* inotify on the store */
 	struct counters counters;

@@ -14,6 +14,8 @@
 
 #include "rpc/mp.h"
 
+struct policy;
+
 struct run_spec {
 	/* what */
 	struct mp_bytes name;	 /* `hello`, `cc#worm@3`; of a text: to show */
@@ -24,11 +26,12 @@ struct run_spec {
 	bool expression;	 /* what the text returns is printed */
 
 	/* with what */
-	const char *service;  /* `NAME` or `NAME:INSTANCE`; NULL: none */
-	struct mp_bytes args; /* an encoded array of str */
-	struct mp_bytes env;  /* an encoded map of str to str */
-	bool demand_stdin;    /* stdin is a demand socket */
-	uint64_t rows;	      /* of the terminal that stdout is */
+	const char *service;   /* `NAME` or `NAME:INSTANCE`; NULL: none */
+	struct mp_bytes args;  /* an encoded array of str */
+	struct mp_bytes env;   /* an encoded map of str to str */
+	bool demand_stdin;     /* stdin is a demand socket */
+	struct policy *policy; /* what it may; NULL: everything */
+	uint64_t rows;	       /* of the terminal that stdout is */
 	uint64_t columns;
 
 	/* limits; default: the instance's */

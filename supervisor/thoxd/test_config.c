@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/tap.h"
+#include "base/util.h"
 
 static struct config config;
 static int warned_line;
@@ -119,6 +120,8 @@ static void test_refused_values(void)
 		"[thoxd]\nmount = perhaps\n",
 		"[limits]\ntasks = 0\n",
 		"[limits]\ndescriptors = 0\n",
+		"[exec]\nallow-call = a..b\n",
+		"[exec]\ndeny-run = **.x\n",
 	};
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
@@ -126,6 +129,36 @@ static void test_refused_values(void)
 		CHECK_EQ(warnings, 1);
 		CHECK_EQ(warned_line, 2);
 	}
+}
+
+static bool exec_may(enum policy_kind kind, const char *name)
+{
+	_cleanup_(policy_unrefp) struct policy *p = NULL;
+	struct mp_bytes bytes = { name, strlen(name) };
+
+	return config_exec_policy(&config, &p) == 0 &&
+	       policy_admits(p, kind, bytes, NULL);
+}
+
+/* Verify what may be done by hand: unless it is said, calls and bindings. */
+static void test_exec(void)
+{
+	CHECK_EQ(read_text(""), 0);
+	CHECK(exec_may(POLICY_CALL, "fs.read"));
+	CHECK(exec_may(POLICY_BIND, "greeter"));
+	CHECK(!exec_may(POLICY_RUN, "hello"));
+	CHECK(!exec_may(POLICY_STORE, "hello"));
+	CHECK_EQ(read_text("[exec]\nallow-call = fs.* net.**\n"
+			   "deny-call = fs.write,net.raw\n"
+			   "allow-bind =\nallow-run = **\n"),
+		 0);
+	CHECK_EQ(warnings, 0);
+	CHECK(exec_may(POLICY_CALL, "fs.read"));
+	CHECK(!exec_may(POLICY_CALL, "fs.write"));
+	CHECK(!exec_may(POLICY_CALL, "net.raw"));
+	CHECK(!exec_may(POLICY_CALL, "mail"));
+	CHECK(!exec_may(POLICY_BIND, "greeter"));
+	CHECK(exec_may(POLICY_RUN, "hello"));
 }
 
 /* Verify that no file is an empty one. */
@@ -147,6 +180,7 @@ int main(void)
 	RUN(test_wrong_lines);
 	RUN(test_sections_count);
 	RUN(test_refused_values);
+	RUN(test_exec);
 	RUN(test_no_file);
 	config_deinit(&config);
 	return tap_done();

@@ -232,6 +232,80 @@ static void test_a_runner(void)
 	CHECK_EQ(runner(0, &m), -EBADMSG);
 }
 
+static int principal(unsigned n_fds, struct principal_message *m)
+{
+	return principal_message_parse(bytes, w.used, n_fds, m);
+}
+
+/* Verify what a process says about contexts, and that numbers begin at 1. */
+static void test_a_principal(void)
+{
+	static const unsigned kinds[] = { CONTROL_SHARE_OWN,
+					  CONTROL_SHARE_HELD };
+	struct principal_message m;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		begin(4, kinds[i]);
+		mp_write_uint(&w, 0);
+		mp_write_uint(&w, 3);
+		mp_write_uint(&w, 4);
+		CHECK_EQ(principal(0, &m), 0);
+		CHECK_EQ(i ? m.link : m.context, 3);
+		CHECK_EQ(m.to, 4);
+		CHECK_EQ(principal(1, &m), -EBADMSG);
+		for (size_t size = 0; size < w.used; size++)
+			CHECK_EQ(principal_message_parse(bytes, size, 0, &m),
+				 -EBADMSG);
+		begin(4, kinds[i]);
+		mp_write_uint(&w, 1);
+		mp_write_uint(&w, 0);
+		mp_write_uint(&w, 4);
+		CHECK_EQ(principal(0, &m), -EBADMSG);
+		begin(5, kinds[i]);
+		for (unsigned k = 1; k < 5; k++)
+			mp_write_uint(&w, k);
+		CHECK_EQ(principal(0, &m), -EBADMSG);
+	}
+	begin(4, CONTROL_REVOKE);
+	mp_write_uint(&w, 1);
+	mp_write_uint(&w, 2);
+	mp_write_uint(&w, 1ULL << 31); /* no PID */
+	CHECK_EQ(principal(0, &m), -EBADMSG);
+	begin(3, CONTROL_PIPE_CLOSED);
+	mp_write_uint(&w, 1);
+	mp_write_str(&w, "writer");
+	CHECK_EQ(principal(0, &m), 0);
+	CHECK(m.writer);
+	begin(3, CONTROL_PIPE_CLOSED);
+	mp_write_uint(&w, 1);
+	mp_write_str(&w, "both");
+	CHECK_EQ(principal(0, &m), -EBADMSG);
+}
+
+/* Verify what it says about itself. */
+static void test_notices(void)
+{
+	static const char text[NOTICE_TEXT_BYTES + 1];
+	struct principal_message m;
+
+	begin(2, CONTROL_NOTIFY);
+	mp_write_str(&w, "serving");
+	CHECK_EQ(principal(0, &m), 0);
+	CHECK_EQ(m.notice, NOTICE_SERVING);
+	begin(3, CONTROL_NOTIFY);
+	mp_write_str(&w, "ready");
+	mp_write_strn(&w, text, NOTICE_TEXT_BYTES);
+	CHECK_EQ(principal(0, &m), 0);
+	CHECK_EQ(m.text.size, NOTICE_TEXT_BYTES);
+	begin(3, CONTROL_NOTIFY);
+	mp_write_str(&w, "ready");
+	mp_write_strn(&w, text, NOTICE_TEXT_BYTES + 1);
+	CHECK_EQ(principal(0, &m), -EBADMSG);
+	begin(2, CONTROL_NOTIFY);
+	mp_write_str(&w, "gone");
+	CHECK_EQ(principal(0, &m), -EBADMSG);
+}
+
 static int zygote(unsigned n_fds, struct zygote_message *m)
 {
 	return zygote_message_parse(bytes, w.used, n_fds, m);
@@ -321,6 +395,8 @@ int main(void)
 	RUN(test_cut_messages);
 	RUN(test_command_arguments);
 	RUN(test_a_runner);
+	RUN(test_a_principal);
+	RUN(test_notices);
 	RUN(test_a_zygote);
 	RUN(test_the_keeper);
 	return tap_done();

@@ -1,0 +1,336 @@
+/*
+ * Steps 4 to 9: what a process may.
+ *
+ * The patterns of a level are one list, each with its kind and whether it
+ * allows; there are few, so a look goes through all of them.
+ */
+
+#include "thoxd/policy.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "rpc/pattern.h"
+
+const char *const policy_kind_name[POLICY_KIND_COUNT] = {
+	[POLICY_CALL] = "call",
+	[POLICY_BIND] = "bind",
+	[POLICY_RUN] = "run",
+	[POLICY_STORE] = "store",
+};
+
+struct rule {
+	enum policy_kind kind;
+	bool allow;
+	uint8_t size;
+	char pattern[PATTERN_BYTES];
+};
+
+struct policy {
+	unsigned refs;
+	unsigned level; /* 1: none above */
+	struct policy *parent;
+	struct rule *rules;
+	unsigned n_rules;
+	bool restricted[POLICY_KIND_COUNT]; /* only what is allowed here */
+	char origin[POLICY_ORIGIN_BYTES];
+};
+
+int policy_new(struct policy *parent, const char *origin,
+	       struct policy **ret_policy)
+{
+	struct policy *p;
+
+	if (parent && parent->level >= POLICY_LEVELS_MAX)
+		return -E2BIG;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p->refs = 1;
+	p->level = parent ? parent->level + 1 : 1;
+	p->parent = policy_ref(parent);
+	snprintf(p->origin, sizeof(p->origin), "%s", origin);
+	*ret_policy = p;
+	return 0;
+}
+
+struct policy *policy_ref(struct policy *p)
+{
+	if (p)
+		p->refs++;
+	return p;
+}
+
+struct policy *policy_unref(struct policy *p)
+{
+	while (p && --p->refs == 0) {
+		struct policy *parent = p->parent;
+
+		free(p->rules);
+		free(p);
+		p = parent;
+	}
+	return NULL;
+}
+
+void policy_unrefp(struct policy **p)
+{
+	policy_unref(*p);
+}
+
+/* --- making one -----------------------------------------------------------
+ */
+
+static int add_rule(struct policy *p, enum policy_kind kind, bool allow,
+		    const char *pattern, size_t size)
+{
+	struct rule *rules;
+
+	if (!pattern_check(pattern, size))
+		return -EINVAL;
+	if (p->n_rules >= POLICY_PATTERNS_MAX)
+		return -E2BIG;
+	rules = realloc(p->rules, (p->n_rules + 1) * sizeof(*rules));
+	if (!rules)
+		return -ENOMEM;
+	p->rules = rules;
+	rules[p->n_rules] = (struct rule){
+		.kind = kind,
+		.allow = allow,
+		.size = (uint8_t)size,
+	};
+	memcpy(rules[p->n_rules].pattern, pattern, size);
+	p->n_rules++;
+	if (allow)
+		p->restricted[kind] = true;
+	return 0;
+}
+
+int policy_allow(struct policy *p, enum policy_kind kind, const char *pattern,
+		 size_t size)
+{
+	return add_rule(p, kind, true, pattern, size);
+}
+
+int policy_deny(struct policy *p, enum policy_kind kind, const char *pattern,
+		size_t size)
+{
+	return add_rule(p, kind, false, pattern, size);
+}
+
+void policy_restrict(struct policy *p, enum policy_kind kind)
+{
+	p->restricted[kind] = true;
+}
+
+int policy_parse_list(struct policy *p, enum policy_kind kind, bool allow,
+		      const char *text)
+{
+	static const char between[] = ", \t";
+
+	if (allow)
+		policy_restrict(p, kind);
+	for (text += strspn(text, between); *text;
+	     text += strspn(text, between)) {
+		size_t size = strcspn(text, between);
+		int r = add_rule(p, kind, allow, text, size);
+
+		if (r < 0)
+			return r;
+		text += size;
+	}
+	return 0;
+}
+
+static int parse_kind(struct policy *p, bool allow, struct mp_reader *r)
+{
+	struct mp_bytes key = mp_read_str(r);
+	uint32_t n = mp_read_array(r);
+	int kind = 0, e = 0;
+
+	while (kind < POLICY_KIND_COUNT &&
+	       !mp_bytes_equal(key, policy_kind_name[kind]))
+		kind++;
+	if (kind == POLICY_KIND_COUNT)
+		return -EBADMSG; /* passed over, it would allow too much */
+	if (allow)
+		policy_restrict(p, (enum policy_kind)kind);
+	while (n-- > 0 && !r->bad && e == 0) {
+		struct mp_bytes pattern = mp_read_str(r);
+
+		e = add_rule(p, (enum policy_kind)kind, allow, pattern.p,
+			     pattern.size);
+	}
+	return e == -EINVAL ? -EBADMSG : e;
+}
+
+int policy_parse_map(struct policy *p, bool allow, struct mp_bytes map)
+{
+	struct mp_reader r;
+	uint32_t n;
+	int e = 0;
+
+	if (map.size == 0)
+		return 0;
+	mp_reader_init(&r, map.p, map.size);
+	n = mp_read_map(&r);
+	while (n-- > 0 && !r.bad && e == 0)
+		e = parse_kind(p, allow, &r);
+	return e ? e : mp_end(&r);
+}
+
+int policy_narrow(struct policy *parent, const char *origin,
+		  struct mp_bytes allow, struct mp_bytes deny,
+		  struct policy **ret_policy)
+{
+	_cleanup_(policy_unrefp) struct policy *p = NULL;
+	bool says = false;
+	int r;
+
+	r = policy_new(parent, origin, &p);
+	/* one that cannot be made is no error where none is wanted */
+	if (r == -E2BIG && allow.size == 0 && deny.size == 0) {
+		*ret_policy = policy_ref(parent);
+		return 0;
+	}
+	r = r ? r : policy_parse_map(p, true, allow);
+	r = r ? r : policy_parse_map(p, false, deny);
+	if (r < 0)
+		return r;
+	for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++)
+		says = says || p->restricted[kind];
+	*ret_policy = says || p->n_rules > 0 ? steal(&p) : policy_ref(parent);
+	return 0;
+}
+
+/* --- asking ---------------------------------------------------------------
+ */
+
+static bool matches(const struct rule *rule, struct mp_bytes name)
+{
+	return pattern_match(rule->pattern, rule->size, name.p, name.size);
+}
+
+static bool level_admits(const struct policy *p, enum policy_kind kind,
+			 struct mp_bytes name, char *ret_rule)
+{
+	bool allowed = !p->restricted[kind];
+
+	for (unsigned i = 0; i < p->n_rules; i++) {
+		const struct rule *rule = &p->rules[i];
+
+		if (rule->kind != kind || (rule->allow && allowed) ||
+		    !matches(rule, name))
+			continue;
+		if (rule->allow) {
+			allowed = true;
+			continue;
+		}
+		if (ret_rule)
+			snprintf(ret_rule, POLICY_RULE_BYTES,
+				 "rule \"deny %s %.*s\" of %s",
+				 policy_kind_name[kind], (int)rule->size,
+				 rule->pattern, p->origin);
+		return false;
+	}
+	if (!allowed && ret_rule)
+		snprintf(ret_rule, POLICY_RULE_BYTES,
+			 "no rule \"allow %s\" of %s admits %.*s",
+			 policy_kind_name[kind], p->origin,
+			 (int)(name.size < 129 ? name.size : 129), name.p);
+	return allowed;
+}
+
+bool policy_admits(const struct policy *p, enum policy_kind kind,
+		   struct mp_bytes name, char ret_rule[POLICY_RULE_BYTES])
+{
+	for (; p; p = p->parent)
+		if (!level_admits(p, kind, name, ret_rule))
+			return false;
+	return true;
+}
+
+/* --- grants ---------------------------------------------------------------
+ */
+
+static bool concerns(const struct rule *rule, const char *prefix)
+{
+	return rule->kind == POLICY_CALL &&
+	       pattern_reaches(rule->pattern, rule->size, prefix,
+			       strlen(prefix));
+}
+
+/* Some allow pattern admits all from the prefix on. */
+static bool allows_all(const struct policy *p, const char *prefix)
+{
+	if (!p->restricted[POLICY_CALL])
+		return true;
+	for (unsigned i = 0; i < p->n_rules; i++) {
+		const struct rule *rule = &p->rules[i];
+
+		if (rule->allow && rule->kind == POLICY_CALL &&
+		    pattern_covers(rule->pattern, rule->size, prefix,
+				   strlen(prefix)))
+			return true;
+	}
+	return false;
+}
+
+static unsigned count(const struct policy *p, bool allow, const char *prefix)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < p->n_rules; i++)
+		n += p->rules[i].allow == allow &&
+		     concerns(&p->rules[i], prefix);
+	return n;
+}
+
+static bool says_nothing(const struct policy *p, const char *prefix)
+{
+	return allows_all(p, prefix) && count(p, false, prefix) == 0;
+}
+
+static void write_rules(const struct policy *p, bool allow, const char *prefix,
+			struct mp_writer *w)
+{
+	mp_write_array(w, count(p, allow, prefix));
+	for (unsigned i = 0; i < p->n_rules; i++) {
+		const struct rule *rule = &p->rules[i];
+
+		if (rule->allow == allow && concerns(rule, prefix))
+			mp_write_strn(w, rule->pattern, rule->size);
+	}
+}
+
+static void write_pair(const struct policy *p, const char *prefix,
+		       struct mp_writer *w)
+{
+	mp_write_array(w, 2);
+	if (allows_all(p, prefix)) {
+		mp_write_array(w, 1);
+		mp_write_str(w, "**");
+	} else {
+		write_rules(p, true, prefix, w);
+	}
+	write_rules(p, false, prefix, w);
+}
+
+bool policy_write_grants(const struct policy *p, const char *prefix,
+			 struct mp_writer *w)
+{
+	uint32_t n = 0;
+
+	for (const struct policy *at = p; at; at = at->parent)
+		n += !says_nothing(at, prefix);
+	if (n == 0)
+		return false;
+	mp_write_array(w, n);
+	for (const struct policy *at = p; at; at = at->parent)
+		if (!says_nothing(at, prefix))
+			write_pair(at, prefix, w);
+	return true;
+}

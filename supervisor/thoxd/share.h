@@ -1,0 +1,19 @@
+#pragma once
+
+/*
+ * A principal shares a context with whoever is at the other end of a link.
+ *
+ * Answered by CONTROL_SHARED when the receiver was told: so whatever names the
+ * link comes to somebody who can know it. While the receiver does not read,
+ * the sharer waits.
+ */
+
+#include <stdint.h>
+
+struct principal;
+
+/* @context: an own one; 0: what @link holds. 0, or a negative errno that
+ * closes the control link. */
+int share_start(struct principal *p, uint64_t id, uint64_t context,
+		uint64_t link, uint64_t to);
+void share_principal_gone(struct principal *p);
