@@ -166,6 +166,22 @@ void native_peer_close(struct native *n, struct native_peer *peer)
 		native_link_end(l);
 }
 
+bool native_peer_granted(struct native *n, const struct native_peer *peer,
+			 const char *name)
+{
+	const struct native_link *l = native_link_find(n, peer->link);
+
+	return l && native_granted(l, (struct mp_bytes){ name, strlen(name) });
+}
+
+void native_context_refused(struct native *n, uint64_t number)
+{
+	struct native_context *c = native_context_find(n, number);
+
+	if (c && c->handler->refused && !n->freeing)
+		c->handler->refused(c, c->user);
+}
+
 /* --- revoking ---------------------------------------------------------------
  */
 

@@ -57,8 +57,8 @@ static void table_remove(struct native_link *l)
 
 static int copy_peer(struct native_link *l, const struct native_control *m)
 {
-	size_t n = m->program.size, k = m->service.size;
-	char *p = calloc(1, n + k + 2);
+	size_t n = m->program.size, k = m->service.size, s = m->storage.size;
+	char *p = calloc(1, n + k + s + 3);
 
 	if (!p)
 		return -ENOMEM;
@@ -69,6 +69,8 @@ static int copy_peer(struct native_link *l, const struct native_control *m)
 		l->peer.program = memcpy(p, m->program.p, n);
 	if (k > 0)
 		l->peer.service = memcpy(p + n + 1, m->service.p, k);
+	if (s > 0)
+		l->peer.storage = memcpy(p + n + k + 2, m->storage.p, s);
 	if (m->grants.size > NATIVE_GRANT_BYTES)
 		return -EMSGSIZE;
 	if (m->grants.size > 0) {

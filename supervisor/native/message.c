@@ -115,6 +115,8 @@ static void opened_field(struct mp_reader *r, struct mp_bytes key,
 		m->program = mp_read_str(r);
 	} else if (mp_bytes_equal(key, "service")) {
 		m->service = mp_read_str(r);
+	} else if (mp_bytes_equal(key, "storage")) {
+		m->storage = mp_read_str(r);
 	} else if (mp_bytes_equal(key, "grants")) {
 		m->grants = read_grants(r);
 	} else {

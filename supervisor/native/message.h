@@ -26,8 +26,8 @@ struct native_control {
 	/* opened */
 	uint64_t context; /* 0: a bound name */
 	pid_t pid;
-	struct mp_bytes program, service; /* size 0: not said */
-	struct mp_bytes grants;		  /* a whole array; size 0: all */
+	struct mp_bytes program, service, storage; /* size 0: not said */
+	struct mp_bytes grants; /* a whole array; size 0: all */
 	/* hold */
 	bool zero;
 	bool resolves;

@@ -188,6 +188,7 @@ struct native_peer {
 	pid_t pid;
 	const char *program; /* or NULL */
 	const char *service; /* or NULL */
+	const char *storage; /* the program whose storage it has, or NULL */
 	void *data;	     /* the handler's own, NULL at first */
 };
 
@@ -216,6 +217,8 @@ struct native_handler {
 	void (*opened)(struct native *n, struct native_peer *peer, void *user);
 	void (*closed)(struct native *n, struct native_peer *peer,
 		       unsigned left, void *user);
+	/* @c was to be shared with somebody who did not get it. May be NULL. */
+	void (*refused)(struct native_context *c, void *user);
 };
 
 /*
@@ -241,6 +244,9 @@ unsigned native_context_holders(const struct native_context *c);
 void *native_context_user(const struct native_context *c);
 /* Close one holder's link; what it shared on stays (native_revoke()). */
 void native_peer_close(struct native *n, struct native_peer *peer);
+/* Does its grant admit @name, which need not be one that can be called? */
+bool native_peer_granted(struct native *n, const struct native_peer *peer,
+			 const char *name);
 /* @pid loses the context, and all who got it through it; @fn, which may be
  * NULL, hears when that is done. */
 int native_revoke(struct native_context *c, pid_t pid, native_answer_fn fn,

@@ -23,6 +23,7 @@ struct share {
 	uint64_t id;
 	struct outgoing *outgoing; /* NULL: nobody waits any more */
 	size_t offset;
+	uint64_t own; /* the context, 0: one that is held */
 };
 
 #define CONTEXT_BYTES 8
@@ -149,6 +150,7 @@ static int ask_share(struct outgoing *o, const struct native_slot *slot)
 	s->id = ++n->last_id;
 	s->outgoing = o;
 	s->offset = slot->offset;
+	s->own = slot->own ? slot->number : 0;
 	w = native_begin(n);
 	mp_write_array(w, 4);
 	mp_write_uint(w, slot->own ? CONTROL_SHARE_OWN : CONTROL_SHARE_HELD);
@@ -242,6 +244,8 @@ void native_on_shared(struct native *n, const struct native_control *m)
 		}
 		advance(o->link);
 	}
+	if (m->status != STATUS_OK && s->own)
+		native_context_refused(n, s->own);
 	free(s);
 }
 

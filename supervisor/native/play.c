@@ -127,7 +127,7 @@ bool play_opened(struct play *p, uint64_t number, uint64_t context,
 	mp_write_array(&w, 3);
 	mp_write_uint(&w, CONTROL_OPENED);
 	mp_write_uint(&w, number);
-	mp_write_map(&w, grants.size ? 4 : 3);
+	mp_write_map(&w, grants.size ? 5 : 4);
 	if (context) {
 		write_key(&w, "context", context);
 	} else {
@@ -136,6 +136,8 @@ bool play_opened(struct play *p, uint64_t number, uint64_t context,
 	}
 	write_key(&w, "pid", 4321);
 	mp_write_str(&w, "program");
+	mp_write_str(&w, "caller");
+	mp_write_str(&w, "storage");
 	mp_write_str(&w, "caller");
 	if (grants.size) {
 		mp_write_str(&w, "grants");

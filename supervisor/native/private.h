@@ -309,6 +309,8 @@ struct bound *native_bound_find(struct native *n, struct mp_bytes name);
 const struct native_handler *native_link_handler(const struct native_link *l,
 						 void **ret_user);
 void native_holder_gone(struct native_link *l);
+/* Somebody was to hold it, and does not. */
+void native_context_refused(struct native *n, uint64_t number);
 void native_on_push(struct native_link *l, const struct wire_message *m);
 void native_on_revoked(struct native *n, const struct native_control *m);
 void native_on_move(struct native *n, struct mp_bytes name);

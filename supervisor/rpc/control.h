@@ -217,6 +217,7 @@ enum control_kind {
 	 *   context          which; absent: they call a name that is bound
 	 *   name             the bound name, when there is no context
 	 *   pid, program, service     who; the latter two may be absent
+	 *   storage          the program whose storage it has; absent: none
 	 *   grants           array of [allow, deny], each an array of patterns:
 	 *                    a name is admitted when every pair admits it: an
 	 *                    allow pattern does and no deny pattern does. Other

@@ -36,11 +36,9 @@ static const struct failure {
 };
 
 /* What depends on limits and names comes first. */
-static int failure_of(const struct storage_caller *c, int error, char *text,
+static int failure_of(const struct space *sp, int error, char *text,
 		      size_t size)
 {
-	const struct space *sp = c->space;
-
 	switch (error) {
 	case -ENAMETOOLONG:
 		snprintf(text, size, "a key has at most %u bytes",
@@ -67,25 +65,20 @@ static int failure_of(const struct storage_caller *c, int error, char *text,
 	return STATUS_ERROR;
 }
 
-void caller_answer(struct storage_caller *c, uint32_t cid, int status,
-		   struct mp_bytes args)
-{
-	c->storage->ops->answer(c->user, cid, status, args);
-}
-
-void caller_fail(struct storage_caller *c, uint32_t cid, int error,
-		 const char *text)
+/* @sp: whose it is; NULL: nobody's. @text: instead of the error's own. */
+static void fail(struct storage *s, void *request, const struct space *sp,
+		 int error, const char *text)
 {
 	char words[512];
 	uint8_t buffer[600];
 	struct mp_writer w;
-	int status = failure_of(c, error, words, sizeof(words));
+	int status = failure_of(sp, error, words, sizeof(words));
 
 	mp_writer_init(&w, buffer, sizeof(buffer));
 	mp_write_array(&w, 1);
 	mp_write_str(&w, text && text[0] ? text : words);
-	caller_answer(c, cid, status,
-		      (struct mp_bytes){ (const char *)buffer, w.used });
+	s->ops->answer(request, status,
+		       (struct mp_bytes){ (const char *)buffer, w.used });
 }
 
 /* --- answers that come later ------------------------------------------------ */
@@ -96,23 +89,23 @@ struct late *late_new(struct call *c)
 
 	if (!l)
 		return NULL;
+	l->storage = c->storage;
 	l->caller = c->caller;
-	l->cid = c->cid;
+	l->request = c->request;
 	l->deadline_ms = c->deadline_ms;
 	list_init(&l->wait.list);
 	list_init(&l->parked);
 	mp_writer_init_heap(&l->args);
 	list_init(&l->list);
 	list_append(&c->caller->calls, &l->list);
-	c->caller->n_calls++;
 	return l;
 }
 
 void late_free(struct late *l)
 {
 	list_remove(&l->list);
-	if (l->caller)
-		l->caller->n_calls--;
+	if (l->object)
+		l->object->late = NULL;
 	list_remove(&l->parked);
 	keys_unwait(&l->wait);
 	mp_writer_deinit(&l->args);
@@ -121,12 +114,13 @@ void late_free(struct late *l)
 
 void late_answer(struct late *l, int r, struct mp_bytes args)
 {
-	struct storage_caller *c = l->caller;
+	struct storage *s = l->storage;
 
-	if (c && r < 0)
-		caller_fail(c, l->cid, r, NULL);
-	else if (c)
-		caller_answer(c, l->cid, STATUS_OK, args);
+	if (r < 0)
+		fail(s, l->request, l->caller ? l->caller->space : NULL, r,
+		     NULL);
+	else
+		s->ops->answer(l->request, STATUS_OK, args);
 	late_free(l);
 }
 
@@ -311,13 +305,26 @@ int arg_options(struct call *c, option_fn fn, void *user)
 static const struct method *const tables[] = { keys_methods, lock_methods,
 					       stream_methods, space_methods };
 
-static const struct method *find_method(struct mp_bytes name)
+static const struct method *find_in(const struct method *m,
+				    struct mp_bytes name)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
-		for (const struct method *m = tables[i]; m->name; m++)
-			if (mp_bytes_equal(name, m->name))
-				return m;
-	return NULL;
+	while (m->name && !mp_bytes_equal(name, m->name))
+		m++;
+	return m->name ? m : NULL;
+}
+
+static const struct method *find_method(const struct storage_caller *c,
+					struct mp_bytes name)
+{
+	const struct method *m = NULL;
+
+	if (c->on)
+		return c->on->type == OBJECT_WATCH
+			       ? find_in(watch_methods, name)
+			       : NULL;
+	for (size_t i = 0; !m && i < ARRAY_SIZE(tables); i++)
+		m = find_in(tables[i], name);
+	return m;
 }
 
 /* Whoever used the keys before they were damaged is told, once. */
@@ -337,11 +344,11 @@ static int check_damage(struct call *c)
 
 static int serve(struct call *c)
 {
-	const struct method *m = find_method(c->name);
+	const struct method *m = find_method(c->caller, c->name);
 	int r = 0;
 
 	if (!m) {
-		snprintf(c->text, sizeof(c->text), "storage has no call `%.*s`",
+		snprintf(c->text, sizeof(c->text), "there is no call `%.*s`",
 			 (int)c->name.size, c->name.p);
 		return -ENOENT;
 	}
@@ -361,7 +368,7 @@ static int serve(struct call *c)
 	return r;
 }
 
-/* Room will be made: the call is kept, and no more are brought. */
+/* Room will be made: the call is kept until then. */
 static int park(struct call *c)
 {
 	struct late *l = late_new(c);
@@ -377,126 +384,140 @@ static int park(struct call *c)
 	}
 	l->name.size = c->name.size;
 	list_append(&c->space->parked, &l->parked);
-	if (!c->caller->paused) {
-		c->caller->paused = true;
-		c->storage->ops->pause(c->caller->user, true);
-	}
 	return CALL_LATER;
 }
 
-static void handle(struct storage_caller *caller, uint32_t cid,
-		   struct mp_bytes name, struct mp_bytes args,
-		   uint64_t deadline_ms)
+static void handle(struct call *c)
 {
-	struct storage *s = caller->storage;
-	struct call c = { .storage = s,
+	struct storage *s = c->storage;
+	int r;
+
+	mp_reader_init(&c->args, c->raw_args.p, c->raw_args.size);
+	c->n_args = mp_read_array(&c->args);
+	c->out = &s->out;
+	c->out->used = 0;
+	c->out->bad = false;
+	r = serve(c);
+	if (r == 0)
+		r = mp_writer_end(c->out);
+	if (r == -EAGAIN)
+		r = park(c);
+	if (r == 0)
+		s->ops->answer(c->request, STATUS_OK,
+			       (struct mp_bytes){ (const char *)c->out->data,
+						  c->out->used });
+	else if (r < 0)
+		fail(s, c->request, c->space, r, c->text);
+}
+
+/* Behind those of the same caller that came before. */
+static bool has_parked(const struct storage_caller *c)
+{
+	const struct list *last = c->calls.prev;
+
+	return last != &c->calls &&
+	       !list_empty(&list_entry(last, struct late, list)->parked);
+}
+
+void storage_call(struct storage_caller *caller, void *request,
+		  struct mp_bytes name, struct mp_bytes args,
+		  uint64_t deadline_ms)
+{
+	struct call c = { .storage = caller->storage,
 			  .caller = caller,
 			  .space = caller->space,
 			  .keys = caller->space ? &caller->space->keys : NULL,
-			  .cid = cid,
+			  .request = request,
 			  .raw_args = args,
 			  .name = name,
-			  .deadline_ms = deadline_ms,
-			  .out = &s->out };
-	int r;
+			  .deadline_ms = deadline_ms };
 
-	mp_reader_init(&c.args, args.p, args.size);
-	c.n_args = mp_read_array(&c.args);
-	s->out.used = 0;
-	s->out.bad = false;
-	r = serve(&c);
-	if (r == 0)
-		r = mp_writer_end(&s->out);
-	if (r == -EAGAIN)
-		r = park(&c);
-	if (r == 0)
-		caller_answer(caller, cid, STATUS_OK,
-			      (struct mp_bytes){ (const char *)s->out.data,
-						 s->out.used });
-	else if (r < 0)
-		caller_fail(caller, cid, r, c.text);
+	if (!has_parked(caller))
+		handle(&c);
+	else if (park(&c) < 0)
+		fail(c.storage, request, c.space, -ENOMEM, NULL);
 }
 
-void storage_call(struct storage_caller *c, uint32_t cid, struct mp_bytes name,
-		  struct mp_bytes args, uint64_t deadline_ms)
+/* All of @from to the end of @to. */
+static void list_move(struct list *from, struct list *to)
 {
-	struct call later = { .storage = c->storage,
-			      .caller = c,
-			      .space = c->space,
-			      .cid = cid,
-			      .raw_args = args,
-			      .name = name,
-			      .deadline_ms = deadline_ms };
+	while (!list_empty(from)) {
+		struct list *l = from->next;
 
-	if (c->n_calls >= STORAGE_CALLS_MAX) {
-		caller_fail(c, cid, -EMFILE,
-			    "too many calls wait for their answers");
-		return;
+		list_remove(l);
+		list_append(to, l);
 	}
-	/* Behind those that came before. */
-	if (c->paused && c->space) {
-		if (park(&later) < 0)
-			caller_fail(c, cid, -ENOMEM, NULL);
-		return;
-	}
-	handle(c, cid, name, args, deadline_ms);
 }
 
-/* A parked call again; it may be parked once more, at the end. */
+/* A parked call again; it may be parked once more. */
 static void resume(struct late *l)
 {
-	struct storage_caller *c = l->caller;
-	struct mp_bytes name = { (const char *)l->args.data, l->name.size };
-	struct mp_bytes args = { name.p + name.size, l->args.used - name.size };
-	uint32_t cid = l->cid;
-	uint64_t deadline_ms = l->deadline_ms;
 	struct mp_writer bytes = l->args;
+	struct storage_caller *caller = l->caller;
+	struct call c = {
+		.storage = l->storage,
+		.caller = caller,
+		.space = caller->space,
+		.keys = &caller->space->keys,
+		.request = l->request,
+		.name = { (const char *)bytes.data, l->name.size },
+		.raw_args = { (const char *)bytes.data + l->name.size,
+			      bytes.used - l->name.size },
+		.deadline_ms = l->deadline_ms,
+	};
 
-	mp_writer_init_heap(&l->args);
+	mp_writer_init_heap(&l->args); /* the bytes are ours now */
 	late_free(l);
-	handle(c, cid, name, args, deadline_ms);
+	handle(&c);
 	mp_writer_deinit(&bytes);
 }
 
 void calls_resume(struct space *sp)
 {
-	struct storage_caller *c, *after;
 	struct list parked;
 
-	/* Those that are parked again are for the next time. */
 	list_init(&parked);
-	while (!list_empty(&sp->parked)) {
-		struct late *l = list_first(&sp->parked, struct late, parked);
-
-		list_remove(&l->parked);
-		list_append(&parked, &l->parked);
-	}
-	while (!list_empty(&parked))
+	list_move(&sp->parked, &parked);
+	/* One that is parked again keeps its place before the others. */
+	while (!list_empty(&parked) && list_empty(&sp->parked))
 		resume(list_first(&parked, struct late, parked));
-	if (!list_empty(&sp->parked))
-		return;
-	list_each(c, after, &sp->callers, list)
-	{
-		if (!c->paused)
-			continue;
-		c->paused = false;
-		c->storage->ops->pause(c->user, false);
-	}
+	list_move(&parked, &sp->parked);
 }
 
-void storage_cancel(struct storage_caller *c, uint32_t cid)
+/* One that only waits for something is answered now. What was done is done,
+ * and is answered when it is safe. */
+static bool give_up(struct late *l)
+{
+	if (l->object && l->object->type == OBJECT_LOCK)
+		lock_give_up(l, -ECANCELED);
+	else if (l->object || !list_empty(&l->parked))
+		late_answer(l, -ECANCELED, (struct mp_bytes){ 0 });
+	else
+		return false;
+	return true;
+}
+
+void storage_cancel(struct storage_caller *c, void *request)
 {
 	struct late *l, *after;
 
 	list_each(l, after, &c->calls, list)
 	{
-		if (l->cid != cid)
+		if (l->request != request)
 			continue;
-		/* What was done is done; what only waits need not. */
-		if (l->claim)
-			lock_give_up(l, -ECANCELED);
-		else if (!list_empty(&l->parked))
-			late_answer(l, -ECANCELED, (struct mp_bytes){ 0 });
+		(void)give_up(l);
 		return;
+	}
+}
+
+void calls_forget(struct storage_caller *c)
+{
+	while (!list_empty(&c->calls)) {
+		struct late *l = list_first(&c->calls, struct late, list);
+
+		if (give_up(l))
+			continue;
+		l->caller = NULL;
+		list_remove(&l->list);
 	}
 }

@@ -19,13 +19,11 @@ static struct storage_caller *caller;
 static unsigned n_asked, n_answered;
 
 /* An answer is one whole array, or the fuzzer has found something. */
-static void on_answer(void *user, uint32_t cid, int status,
-		      struct mp_bytes args)
+static void on_answer(void *request, int status, struct mp_bytes args)
 {
 	struct mp_reader r;
 
-	(void)user;
-	(void)cid;
+	(void)request;
 	(void)status;
 	n_answered++;
 	mp_reader_init(&r, args.p, args.size);
@@ -37,40 +35,24 @@ static void on_answer(void *user, uint32_t cid, int status,
 		abort();
 }
 
-static bool on_push(void *user, const char *name, struct mp_bytes args)
+static void on_hand(void *front, void *request, struct storage_object *object,
+		    const struct storage_file *file)
 {
-	(void)user;
-	(void)name;
-	return args.size > 0;
-}
-
-static void on_hand(void *user, uint32_t cid, struct storage_object *object)
-{
-	(void)user;
-	(void)cid;
+	(void)front;
+	(void)request;
+	(void)file;
 	n_answered++;
 	storage_object_free(object);
 }
 
-static void on_file(void *user, uint32_t cid, const char *program, bool write,
-		    uint64_t limit_bytes)
+static void on_close(struct storage_object *object)
 {
-	(void)user;
-	(void)cid;
-	(void)program;
-	(void)write;
-	(void)limit_bytes;
-	n_answered++;
+	storage_object_free(object);
 }
 
-static void on_pause(void *user, bool on)
+static int may_open(void *front, void *user, const char *program)
 {
-	(void)user;
-	(void)on;
-}
-
-static int may_open(void *user, const char *program)
-{
+	(void)front;
 	(void)user;
 	(void)program;
 	return 0;
@@ -98,10 +80,8 @@ static void clean(void)
 static void begin(void)
 {
 	static const struct storage_ops ops = { .answer = on_answer,
-						.push = on_push,
 						.hand = on_hand,
-						.file = on_file,
-						.pause = on_pause,
+						.close = on_close,
 						.may_open = may_open };
 	struct storage_options options = { .store_path = root,
 					   .limit_bytes = 65536,
@@ -127,7 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		"storage.keys.list",
 		"storage.keys.transaction",
 		"storage.keys.watch",
-		"storage.keys.unwatch",
+		"next",
 		"storage.keys.flush",
 		"storage.lock",
 		"storage.locks",
@@ -159,7 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (r.bad)
 			break;
 		n_asked++;
-		storage_call(caller, n_asked, text, args, 0);
+		storage_call(caller, NULL, text, args, 0);
 	}
 	while (n_answered < n_asked)
 		ev_run(loop, EVRUN_ONCE);

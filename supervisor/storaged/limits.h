@@ -37,18 +37,16 @@
 #define STORAGE_LOCKED_MS   5000	 /* wait for a foreign writer */
 
 /* --- watches --- */
-#define STORAGE_WATCHES_MAX 64U		/* of one caller */
-#define STORAGE_WATCH_KEYS  16384U	/* that wait to be told */
-#define STORAGE_WATCH_BYTES (1U << 20)	/* and their bytes */
-#define STORAGE_PUSH_BYTES  (32U << 10) /* of changes in one push */
+#define STORAGE_WATCH_KEYS    16384U	  /* that wait to be told */
+#define STORAGE_WATCH_BYTES   (1U << 20)  /* and their bytes */
+#define STORAGE_CHANGES_BYTES (64U << 10) /* in one answer */
 
 /* --- locks --- */
 #define STORAGE_LOCK_NAME_BYTES 128U
-#define STORAGE_LOCKS_MAX	256U /* held or waited for by one caller */
 #define STORAGE_LOCK_WAIT_MS	30000U
 
 /* --- calls --- */
-#define STORAGE_CALLS_MAX 1024U /* of one caller, not answered */
+#define STORAGE_OBJECTS_MAX 256U /* contexts that were handed to one caller */
 
 /* --- streams --- */
 #define STORAGE_STREAM_CALL_BYTES (8U << 20) /* that one call carries */

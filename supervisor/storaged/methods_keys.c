@@ -374,59 +374,6 @@ static int flush(struct call *c)
 	return 0;
 }
 
-/* --- watches -------------------------------------------------------------- */
-
-/* watch(prefix) -> id; changes come as pushes `storage.keys.changed` */
-static int watch(struct call *c)
-{
-	struct storage_caller *caller = c->caller;
-	struct mp_bytes prefix;
-	struct watch *w;
-	uint64_t count, bytes;
-	int r = arg_bytes(c, "the prefix", &prefix);
-
-	if (r == 0 && prefix.size > STORAGE_KEY_BYTES)
-		r = -ENAMETOOLONG;
-	if (r == 0 && caller->n_watches >= STORAGE_WATCHES_MAX)
-		r = -EMFILE;
-	if (r == 0) /* what expires is told too, so it must be known */
-		r = keys_stat(c->keys, &count, &bytes);
-	if (r == 0)
-		r = watch_new(++caller->last_watch, prefix,
-			      &c->storage->env.cache.seed, &w);
-	if (r < 0)
-		return r;
-	w->user = caller;
-	list_append(&c->space->watches, &w->list);
-	list_append(&caller->watches, &w->mine);
-	caller->n_watches++;
-	mp_write_array(c->out, 1);
-	mp_write_uint(c->out, w->id);
-	return 0;
-}
-
-/* unwatch(id) */
-static int unwatch(struct call *c)
-{
-	struct storage_caller *caller = c->caller;
-	struct watch *w, *after;
-	uint64_t id;
-	int r = arg_uint(c, "the watch", &id);
-
-	if (r < 0)
-		return r;
-	list_each(w, after, &caller->watches, mine)
-	{
-		if (w->id != id)
-			continue;
-		watch_free(w);
-		caller->n_watches--;
-		mp_write_array(c->out, 0);
-		return 0;
-	}
-	return -ENOENT;
-}
-
 const struct method keys_methods[] = {
 	{ .name = "storage.keys.get", .fn = get, .keys = true },
 	{ .name = "storage.keys.set", .fn = set, .keys = true },
@@ -435,7 +382,6 @@ const struct method keys_methods[] = {
 	{ .name = "storage.keys.list", .fn = list, .keys = true },
 	{ .name = "storage.keys.transaction", .fn = transaction, .keys = true },
 	{ .name = "storage.keys.flush", .fn = flush, .keys = true },
-	{ .name = "storage.keys.watch", .fn = watch, .keys = true },
-	{ .name = "storage.keys.unwatch", .fn = unwatch },
+	{ .name = "storage.keys.watch", .fn = keys_watch, .keys = true },
 	{ 0 },
 };

@@ -31,20 +31,18 @@ static void on_granted(struct claim *claim)
 {
 	struct storage_object *o =
 		container_of(claim, struct storage_object, claim);
-	struct late *l = steal(&o->late);
-	struct storage_caller *c = l->caller;
-	uint32_t cid = l->cid;
+	struct late *l = o->late;
+	struct storage *s = l->storage;
+	void *request = l->request;
 
-	l->claim = NULL;
 	late_free(l);
-	c->storage->ops->hand(c->user, cid, o);
+	s->ops->hand(s->front, request, o, NULL);
 }
 
 void lock_give_up(struct late *l, int error)
 {
-	struct storage_object *o = steal(&l->claim);
+	struct storage_object *o = l->object;
 
-	o->late = NULL;
 	late_answer(l, error, (struct mp_bytes){ 0 });
 	storage_object_free(o);
 }
@@ -55,28 +53,6 @@ static void on_timed_out(struct claim *claim)
 		container_of(claim, struct storage_object, claim);
 
 	lock_give_up(o->late, -ETIMEDOUT);
-}
-
-static int object_new(struct call *c, struct storage_object **ret)
-{
-	struct storage_object *o = calloc(1, sizeof(*o));
-
-	if (!o)
-		return -ENOMEM;
-	o->type = OBJECT_LOCK;
-	o->space = c->space;
-	o->space->refs++;
-	list_init(&o->mine);
-	o->late = late_new(c);
-	if (!o->late) {
-		storage_object_free(o);
-		return -ENOMEM;
-	}
-	o->late->claim = o;
-	o->claim.granted = on_granted;
-	o->claim.timed_out = on_timed_out;
-	*ret = o;
-	return 0;
 }
 
 /* No longer than the call itself may wait. */
@@ -100,16 +76,19 @@ static int lock(struct call *c)
 
 	if (r == 0)
 		r = arg_options(c, on_option, &o);
-	if (r == 0 && c->caller->n_claims >= STORAGE_LOCKS_MAX)
-		r = -EMFILE;
 	if (r == 0)
-		r = object_new(c, &object);
+		r = object_new(c, OBJECT_LOCK, &object);
 	if (r < 0)
 		return r;
+	object->late = late_new(c);
+	if (!object->late) {
+		storage_object_free(object);
+		return -ENOMEM;
+	}
+	object->late->object = object;
 	object->claim.shared = o.shared;
-	object->owner = c->caller;
-	c->caller->n_claims++;
-	list_append(&c->caller->claims, &object->mine);
+	object->claim.granted = on_granted;
+	object->claim.timed_out = on_timed_out;
 	r = lock_claim(&c->space->locks, name, wait_of(c, o.wait_ms),
 		       &object->claim);
 	if (r == LOCK_HELD) {
@@ -118,6 +97,7 @@ static int lock(struct call *c)
 	}
 	if (r == LOCK_WAITS)
 		return CALL_LATER;
+	late_free(object->late);
 	storage_object_free(object);
 	if (r == -EINVAL)
 		return invalid(c, "a lock's name has 1 to %u bytes",

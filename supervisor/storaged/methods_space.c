@@ -21,22 +21,23 @@ static int open_other(struct call *c)
 	if (mp_bytes_copy(name, program, sizeof(program)) < 0 ||
 	    !name_valid(program))
 		return invalid(c, "no program can have that name");
-	r = c->storage->ops->may_open(c->caller->user, program);
+	r = c->storage->ops->may_open(c->storage->front, c->caller->user,
+				      program);
 	if (r < 0) {
 		snprintf(c->text, sizeof(c->text),
 			 "the storage of `%s` is not allowed", program);
 		return r;
 	}
-	o = calloc(1, sizeof(*o));
-	if (!o)
-		return -ENOMEM;
-	o->type = OBJECT_SPACE;
+	r = object_new(c, OBJECT_SPACE, &o);
+	if (r < 0)
+		return r;
+	space_put(steal(&o->space)); /* not the caller's own */
 	r = space_get(c->storage, program, &o->space);
 	if (r < 0) {
-		free(o);
+		storage_object_free(o);
 		return r;
 	}
-	c->storage->ops->hand(c->caller->user, c->cid, o);
+	c->storage->ops->hand(c->storage->front, c->request, o, NULL);
 	return CALL_LATER;
 }
 
@@ -88,7 +89,6 @@ static int compact(struct call *c)
 	if (!l)
 		return -ENOMEM;
 	l->wait.fn = on_compacted;
-	l->stays = true;
 	r = keys_compact(c->keys, &l->wait);
 	if (r == 0)
 		return CALL_LATER;

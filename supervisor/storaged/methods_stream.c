@@ -15,31 +15,29 @@ static int on_write_option(struct call *c, struct mp_bytes key,
 	return invalid(c, "there is no option `%.*s`", (int)key.size, key.p);
 }
 
-/* From now on it is told when the name has another file. */
-static void remember(struct call *c)
-{
-	struct stream_info info;
-
-	if (stream_stat(&c->storage->streams, c->space->program, &info) == 0)
-		c->caller->inode = info.inode;
-}
-
-/* open({write}) -> a descriptor, made by thoxd */
+/* open({write}) -> a context that ends when the stream is replaced, and a
+ * descriptor, which thoxd makes */
 static int open_stream(struct call *c)
 {
-	bool write = false;
-	int r = arg_options(c, on_write_option, &write);
+	struct storage_file file = { .program = c->space->program,
+				     .limit_bytes =
+					     c->space->keys.limit_bytes };
+	struct storage_object *o;
+	struct stream_info info;
+	int r = arg_options(c, on_write_option, &file.write);
 
+	if (r == 0 && file.write) /* thoxd opens what is there */
+		r = stream_write(&c->storage->streams, file.program, 0,
+				 (struct mp_bytes){ 0 }, file.limit_bytes);
+	if (r == 0)
+		r = stream_stat(&c->storage->streams, file.program, &info);
+	if (r == 0)
+		r = object_new(c, OBJECT_STREAM, &o);
 	if (r < 0)
 		return r;
-	if (write) /* thoxd opens what is there */
-		r = stream_write(&c->storage->streams, c->space->program, 0,
-				 (struct mp_bytes){ 0 }, 0);
-	if (r < 0)
-		return r;
-	remember(c);
-	c->storage->ops->file(c->caller->user, c->cid, c->space->program, write,
-			      c->space->keys.limit_bytes);
+	o->inode = info.inode;
+	list_append(&c->space->streams, &o->streams);
+	c->storage->ops->hand(c->storage->front, c->request, o, &file);
 	return CALL_LATER;
 }
 
@@ -167,7 +165,6 @@ static int begin(struct call *c, struct stream_task **ret_task,
 	}
 	t->done = on_done;
 	t->user = l;
-	l->stays = true;
 	*ret_task = t;
 	*ret_late = l;
 	return 0;

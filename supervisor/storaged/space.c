@@ -20,14 +20,6 @@ static struct space **bucket_of(struct storage *s, const char *program)
 
 /* --- what its keys tell --------------------------------------------------- */
 
-static void make_ready(struct watch *w)
-{
-	struct storage_caller *c = w->user;
-
-	list_append(&c->ready, &w->ready);
-	caller_push(c);
-}
-
 static void on_changed(void *user, struct mp_bytes key, uint64_t version,
 		       struct blob *value)
 {
@@ -37,7 +29,7 @@ static void on_changed(void *user, struct mp_bytes key, uint64_t version,
 	list_each(w, after, &sp->watches, list)
 	{
 		if (watch_changed(w, key, version, value))
-			make_ready(w);
+			watch_tell(w);
 	}
 }
 
@@ -49,7 +41,7 @@ static void on_lost(void *user)
 	list_each(w, after, &sp->watches, list)
 	{
 		if (watch_lose(w))
-			make_ready(w);
+			watch_tell(w);
 	}
 }
 
@@ -91,6 +83,7 @@ static int space_new(struct storage *s, const char *program,
 	sp->storage = s;
 	strcpy(sp->program, program);
 	list_init(&sp->watches);
+	list_init(&sp->streams);
 	list_init(&sp->callers);
 	list_init(&sp->unused);
 	list_init(&sp->parked);

@@ -72,23 +72,20 @@ static int clear_tmp(int fd)
 	return 0;
 }
 
-static void tell_replaced(struct space *sp)
+static void check_streams(struct space *sp)
 {
-	static const char none[] = "\x90"; /* no args */
-	const struct storage_ops *ops = sp->storage->ops;
-	struct storage_caller *c, *after;
+	struct storage_object *o, *after;
 	struct stream_info info = { 0 };
 
-	if (list_empty(&sp->callers))
+	if (list_empty(&sp->streams))
 		return;
 	(void)stream_stat(&sp->storage->streams, sp->program, &info);
-	list_each(c, after, &sp->callers, list)
+	list_each(o, after, &sp->streams, streams)
 	{
-		if (!c->inode || c->inode == info.inode)
+		if (o->inode == info.inode)
 			continue;
-		c->inode = 0;
-		(void)ops->push(c->user, "storage.stream.replaced",
-				(struct mp_bytes){ none, 1 });
+		list_remove(&o->streams);
+		sp->storage->ops->close(o);
 	}
 }
 
@@ -99,10 +96,10 @@ static void on_replaced(void *user, const char *name)
 	struct space *sp = name ? space_find(s, name) : NULL;
 
 	if (sp)
-		tell_replaced(sp);
+		check_streams(sp);
 	for (size_t i = 0; !name && i < SPACE_BUCKETS; i++)
 		for (sp = s->buckets[i]; sp; sp = sp->next)
-			tell_replaced(sp);
+			check_streams(sp);
 }
 
 static int open_all(struct storage *s, const char *store_path)
@@ -144,6 +141,8 @@ int storage_open(const struct storage_options *options,
 	if (!s)
 		return -ENOMEM;
 	s->ops = options->ops;
+	s->front = options->front;
+	list_init(&s->callers);
 	s->report = options->report;
 	s->lock_fd = -1;
 	s->limit_bytes = options->limit_bytes ? options->limit_bytes
@@ -174,6 +173,13 @@ int storage_open(const struct storage_options *options,
 const char *const *storage_paths(const struct storage *s)
 {
 	return s->paths;
+}
+
+void storage_leave(struct storage *s)
+{
+	while (!list_empty(&s->callers))
+		storage_caller_free(
+			list_first(&s->callers, struct storage_caller, all));
 }
 
 struct storage *storage_close(struct storage *s)
@@ -208,11 +214,10 @@ static int caller_new(struct storage *s, struct space *sp, void *user,
 	c->storage = s;
 	c->space = sp;
 	c->user = user;
+	list_append(&s->callers, &c->all);
 	list_init(&c->list);
 	list_init(&c->calls);
-	list_init(&c->watches);
-	list_init(&c->ready);
-	list_init(&c->claims);
+	list_init(&c->objects);
 	if (sp) {
 		c->damages = sp->damages;
 		list_append(&sp->callers, &c->list);
@@ -233,98 +238,88 @@ int storage_caller_new(struct storage *s, const char *program, void *user,
 int storage_caller_on(struct storage *s, struct storage_object *o, void *user,
 		      struct storage_caller **ret_caller)
 {
-	struct space *sp = NULL;
+	int r;
 
-	if (o->type == OBJECT_SPACE) {
-		sp = o->space;
-		sp->refs++;
-	}
-	return caller_new(s, sp, user, ret_caller);
+	o->space->refs++;
+	r = caller_new(s, o->space, user, ret_caller);
+	if (r == 0 && o->type != OBJECT_SPACE)
+		(*ret_caller)->on = o;
+	return r;
 }
 
 static void disown(struct storage_object *o)
 {
 	list_remove(&o->mine);
 	if (o->owner)
-		o->owner->n_claims--;
+		o->owner->n_objects--;
 	o->owner = NULL;
-}
-
-static void forget_call(struct late *l)
-{
-	l->caller = NULL;
-	list_remove(&l->list);
-	if (l->claim)
-		storage_object_free(l->claim);
-	else if (!l->stays)
-		late_free(l);
 }
 
 struct storage_caller *storage_caller_free(struct storage_caller *c)
 {
 	if (!c)
 		return NULL;
-	while (!list_empty(&c->calls))
-		forget_call(list_first(&c->calls, struct late, list));
-	while (!list_empty(&c->watches))
-		watch_free(list_first(&c->watches, struct watch, mine));
-	/* A lock may have been passed on: it goes when its context does. */
-	while (!list_empty(&c->claims))
-		disown(list_first(&c->claims, struct storage_object, mine));
+	calls_forget(c);
+	/* They may have been passed on: each goes when its context does. */
+	while (!list_empty(&c->objects))
+		disown(list_first(&c->objects, struct storage_object, mine));
 	list_remove(&c->list);
+	list_remove(&c->all);
 	space_put(c->space);
 	free(c);
 	return NULL;
 }
 
-/* --- pushes --------------------------------------------------------------- */
-
-void caller_push(struct storage_caller *c)
-{
-	struct mp_writer w;
-
-	while (!c->blocked && !list_empty(&c->ready)) {
-		struct watch *watch =
-			list_first(&c->ready, struct watch, ready);
-
-		mp_writer_init_heap(&w);
-		watch_take(watch, STORAGE_PUSH_BYTES, &w);
-		if (!watch_has(watch))
-			list_remove(&watch->ready);
-		if (mp_writer_end(&w) < 0) {
-			if (watch_lose(watch))
-				list_append(&c->ready, &watch->ready);
-			c->blocked = true; /* until there is memory again */
-		} else {
-			c->blocked = !c->storage->ops->push(
-				c->user, "storage.keys.changed",
-				(struct mp_bytes){ (const char *)w.data,
-						   w.used });
-		}
-		mp_writer_deinit(&w);
-	}
-}
-
-void storage_writable(struct storage_caller *c)
-{
-	c->blocked = false;
-	caller_push(c);
-}
-
 /* --- what contexts stand for ------------------------------------------------ */
+
+int object_new(struct call *c, enum object_type type,
+	       struct storage_object **ret_object)
+{
+	struct storage_object *o;
+
+	if (c->caller->n_objects >= STORAGE_OBJECTS_MAX)
+		return -EMFILE;
+	o = calloc(1, sizeof(*o));
+	if (!o)
+		return -ENOMEM;
+	o->type = type;
+	list_init(&o->streams);
+	list_init(&o->mine);
+	list_append(&c->caller->objects, &o->mine);
+	o->owner = c->caller;
+	c->caller->n_objects++;
+	if (c->space) {
+		o->space = c->space;
+		o->space->refs++;
+	}
+	*ret_object = o;
+	return 0;
+}
 
 void storage_object_free(struct storage_object *o)
 {
-	struct late *late = steal(&o->late);
-
-	if (o->type == OBJECT_LOCK) {
-		disown(o);
+	disown(o);
+	if (o->late) /* a watch whose last holder has left */
+		late_answer(o->late, -ECANCELED, (struct mp_bytes){ 0 });
+	if (o->type == OBJECT_LOCK)
 		lock_release(&o->claim);
-	}
-	if (late) {
-		late->claim = NULL;
-		late_free(late);
-	}
+	watch_free(o->watch);
+	list_remove(&o->streams);
 	space_put(o->space);
 	free(o);
+}
+
+bool storage_object_has_calls(const struct storage_object *o)
+{
+	return o->type == OBJECT_SPACE || o->type == OBJECT_WATCH;
+}
+
+void storage_object_set(struct storage_object *o, void *front)
+{
+	o->front = front;
+}
+
+void *storage_object_get(const struct storage_object *o)
+{
+	return o->front;
 }

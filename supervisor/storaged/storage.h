@@ -22,25 +22,31 @@ struct storage;
 struct storage_caller;
 struct storage_object; /* what a context stands for that was handed out */
 
-struct storage_ops {
-	/* None of these frees a caller before it returns. */
+/* A descriptor that goes with a context: of a program's stream. */
+struct storage_file {
+	const char *program;
+	bool write;
+	uint64_t limit_bytes; /* the file must not grow over it */
+};
 
+/*
+ * A call is known by what the front calls its request. Each is answered once,
+ * by answer() or hand(), also when its caller is gone. None of these frees a
+ * caller or an object before it returns, but for close(), which may free its
+ * object.
+ */
+struct storage_ops {
 	/* @args is a whole array; unless @status is OK, of one message. */
-	void (*answer)(void *user, uint32_t cid, int status,
-		       struct mp_bytes args);
-	/* It is taken in any case. False: no more now, until
-	 * storage_writable() says otherwise. */
-	bool (*push)(void *user, const char *name, struct mp_bytes args);
+	void (*answer)(void *request, int status, struct mp_bytes args);
 	/* Answer with a context that stands for @object, which is the front's
-	 * until it gives it to storage_object_free(). */
-	void (*hand)(void *user, uint32_t cid, struct storage_object *object);
-	/* Answer with a descriptor of the program's stream. */
-	void (*file)(void *user, uint32_t cid, const char *program, bool write,
-		     uint64_t limit_bytes);
-	/* Bring no more calls, or do again. */
-	void (*pause)(void *user, bool on);
+	 * until it gives it to storage_object_free(); and, unless @file is
+	 * NULL, with that. */
+	void (*hand)(void *front, void *request, struct storage_object *object,
+		     const struct storage_file *file);
+	/* What @object stands for is over: its holders lose it. */
+	void (*close)(struct storage_object *object);
 	/* May this caller have another program's storage? 0 or -EPERM. */
-	int (*may_open)(void *user, const char *program);
+	int (*may_open)(void *front, void *user, const char *program);
 };
 
 struct storage_options {
@@ -49,6 +55,7 @@ struct storage_options {
 	size_t cache_bytes;	/* 0: STORAGE_CACHE_BYTES */
 	uint64_t limit_bytes;	/* of a program; 0: STORAGE_KEYS_BYTES */
 	const struct storage_ops *ops;
+	void *front; /* what ops get */
 	/* One line for the log of the daemon. */
 	void (*report)(const char *text);
 };
@@ -56,7 +63,9 @@ struct storage_options {
 /* life: -EBUSY when another one serves this store */
 int storage_open(const struct storage_options *options,
 		 struct storage **ret_storage);
-/* Commit everything and close. No caller is left. */
+/* The end is near: every caller is freed. */
+void storage_leave(struct storage *s);
+/* Commit everything and close. Neither a caller nor an object is left. */
 struct storage *storage_close(struct storage *s);
 
 /* The directories that it reads and writes, for confinement: ends with NULL;
@@ -66,18 +75,25 @@ const char *const *storage_paths(const struct storage *s);
 /* callers: of program @program, NULL for one that has no storage */
 int storage_caller_new(struct storage *s, const char *program, void *user,
 		       struct storage_caller **ret_caller);
-/* One whose link is to what @o stands for: another program's storage, or a
- * lock, which answers nothing. */
+/* One who holds a context that stands for @o, which has calls. */
 int storage_caller_on(struct storage *s, struct storage_object *o, void *user,
 		      struct storage_caller **ret_caller);
-/* Its link is closed: answers nobody any more. NULL allowed. */
+/* Its link is closed. NULL allowed. */
 struct storage_caller *storage_caller_free(struct storage_caller *c);
 
-/* @args is a whole array. @deadline_ms: CLOCK_MONOTONIC, 0: none. */
-void storage_call(struct storage_caller *c, uint32_t cid, struct mp_bytes name,
+/* @args is a whole array. @deadline_ms: CLOCK_MONOTONIC, 0: none. Who wants
+ * bounds on calls that are not answered sets them himself. */
+void storage_call(struct storage_caller *c, void *request, struct mp_bytes name,
 		  struct mp_bytes args, uint64_t deadline_ms);
-void storage_cancel(struct storage_caller *c, uint32_t cid);
-void storage_writable(struct storage_caller *c);
+/* Nobody waits for it any more: it is answered soon, if it only waits. */
+void storage_cancel(struct storage_caller *c, void *request);
 
-/* Nobody holds the context any more: a lock is free, for one. */
+/* Nobody holds the context any more: a lock is free, for one. No caller is on
+ * it. */
 void storage_object_free(struct storage_object *o);
+/* Another program's storage and a watch have calls, a lock and a stream do
+ * not. */
+bool storage_object_has_calls(const struct storage_object *o);
+/* The front's own. */
+void storage_object_set(struct storage_object *o, void *front);
+void *storage_object_get(const struct storage_object *o);

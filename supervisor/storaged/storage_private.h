@@ -22,6 +22,7 @@ struct space {
 	struct keys keys;
 	struct locks locks;
 	struct list watches;
+	struct list streams; /* objects */
 	struct list callers;
 	unsigned refs;
 	struct list unused; /* in storage->unused, when there is no ref */
@@ -34,6 +35,8 @@ struct storage {
 	struct keys_env env;
 	struct streams streams;
 	const struct storage_ops *ops;
+	void *front;
+	struct list callers; /* all */
 	void (*report)(const char *text);
 	char root[PATH_MAX];
 	char keys_path[PATH_MAX], tmp_path[PATH_MAX], data_path[PATH_MAX];
@@ -48,33 +51,35 @@ struct storage {
 
 struct storage_caller {
 	struct storage *storage;
+	struct list all;
 	struct space *space; /* NULL: it has none */
 	void *user;
 	struct list list;    /* the space's */
 	struct list calls;   /* that are not answered */
-	struct list watches; /* that it made */
-	struct list claims;  /* locks that it waits for or holds */
-	struct list ready;   /* of them, those that have something to tell */
-	unsigned n_watches, n_claims, n_calls;
-	uint64_t last_watch;
-	bool blocked; /* its link takes no push now */
-	bool paused;
-	unsigned damages; /* that it knows of */
-	uint64_t inode;	  /* of the stream that it has open; 0: none */
+	struct list objects; /* that were handed to it */
+	unsigned n_objects;
+	struct storage_object *on; /* what it holds; NULL: a storage */
+	unsigned damages;	   /* that it knows of */
 };
 
 enum object_type {
 	OBJECT_SPACE,
 	OBJECT_LOCK,
+	OBJECT_WATCH,
+	OBJECT_STREAM,
 };
 
 struct storage_object {
 	enum object_type type;
-	struct space *space;	      /* a reference */
-	struct claim claim;	      /* of a lock */
-	struct late *late;	      /* while the lock is waited for */
-	struct storage_caller *owner; /* whose lock; NULL: it is gone */
-	struct list mine;	      /* in its claims */
+	struct space *space;	      /* a reference; NULL: none yet */
+	struct storage_caller *owner; /* whom it counts for; NULL: is gone */
+	struct list mine;	      /* in its objects */
+	void *front;
+	struct late *late;   /* who waits for the lock, or for a change */
+	struct claim claim;  /* of a lock */
+	struct watch *watch; /* owned */
+	struct list streams; /* of the space's open streams */
+	uint64_t inode;	     /* of the stream */
 };
 
 /* space.c */
@@ -92,7 +97,7 @@ struct call {
 	struct storage_caller *caller;
 	struct space *space; /* the caller's, for methods that want one */
 	struct keys *keys;
-	uint32_t cid;
+	void *request;
 	struct mp_reader args;
 	uint32_t n_args; /* not read yet */
 	struct mp_bytes raw_args;
@@ -107,14 +112,14 @@ struct call {
 struct late {
 	struct list list;	       /* the caller's */
 	struct storage_caller *caller; /* NULL: it is gone */
-	uint32_t cid;
+	struct storage *storage;
+	void *request;
 	struct keys_wait wait; /* for a batch */
 	struct mp_writer args; /* the answer, or the call that is parked */
 	struct mp_bytes name;  /* of a parked one; in `args` too */
 	uint64_t deadline_ms;
 	struct list parked;
-	struct storage_object *claim; /* for a lock */
-	bool stays; /* somebody else calls back: it outlives its caller */
+	struct storage_object *object; /* a lock or a watch: for that */
 };
 
 /*
@@ -133,24 +138,31 @@ struct method {
 };
 extern const struct method keys_methods[], lock_methods[], stream_methods[],
 	space_methods[];
+extern const struct method watch_methods[]; /* of one who holds a watch */
 
 /* methods_lock.c */
 /* Who waits for a lock is told @error; both are freed. */
 void lock_give_up(struct late *l, int error);
 
+/* methods_watch.c */
+int keys_watch(struct call *c);
+/* The watch has something to tell. */
+void watch_tell(struct watch *w);
+
+/* storage.c */
+/* For the caller of @c, counted as its own. -EMFILE: it has enough. */
+int object_new(struct call *c, enum object_type type,
+	       struct storage_object **ret_object);
+
 /* call.c */
 struct late *late_new(struct call *c); /* NULL: no memory */
 void late_free(struct late *l);
-/* 0 as OK with @args; negative as a failure of @keys' program. Frees it. */
+/* 0 as OK with @args; negative as a failure. Frees it. */
 void late_answer(struct late *l, int r, struct mp_bytes args);
-void caller_answer(struct storage_caller *c, uint32_t cid, int status,
-		   struct mp_bytes args);
-void caller_fail(struct storage_caller *c, uint32_t cid, int error,
-		 const char *text);
 /* Calls that waited for room. */
 void calls_resume(struct space *sp);
-/* Give what watches have to the link, as far as it takes it. */
-void caller_push(struct storage_caller *c);
+/* Nobody waits for their answers any more. */
+void calls_forget(struct storage_caller *c);
 
 /* Arguments: what is missing or of a wrong type sets `text`. */
 int arg_bytes(struct call *c, const char *what, struct mp_bytes *ret);

@@ -19,6 +19,7 @@ static char root[64];
 static struct ev_loop *loop;
 static struct storage *storage;
 static char reported[1024];
+static unsigned n_open; /* requests that are not answered */
 
 /* --- a front that writes everything down ----------------------------------- */
 
@@ -29,72 +30,72 @@ struct front {
 	int status;
 	struct text answer;
 	struct storage_object *object; /* handed out last */
-	unsigned n_pushes;
-	struct text push;
-	char push_name[64];
-	bool full; /* pushes are one too many */
-	bool paused;
+	bool closed;		       /* the end of it was told */
 	char file[160];
 	bool file_write;
 	bool denied;
 };
 
-static void on_answer(void *user, uint32_t cid, int status,
-		      struct mp_bytes args)
-{
-	struct front *f = user;
+/* A request is its front and the number of the call. */
+struct request {
+	struct front *front;
+	uint32_t cid;
+	bool answered;
+};
 
+static struct front *answered(struct request *q)
+{
+	struct front *f = q->front;
+
+	if (q->answered)
+		abort();
+	q->answered = true;
+	n_open--;
 	f->answered = true;
-	f->cid = cid;
+	f->cid = q->cid;
+	free(q);
+	return f;
+}
+
+static void on_answer(void *request, int status, struct mp_bytes args)
+{
+	struct front *f = answered(request);
+
 	f->status = status;
 	text_of(&f->answer, args.p, args.size);
 }
 
-static bool on_push(void *user, const char *name, struct mp_bytes args)
+static void on_hand(void *front, void *request, struct storage_object *object,
+		    const struct storage_file *file)
 {
-	struct front *f = user;
+	struct front *f = answered(request);
 
-	f->n_pushes++;
-	snprintf(f->push_name, sizeof(f->push_name), "%s", name);
-	text_of(&f->push, args.p, args.size);
-	return !f->full;
-}
-
-static void on_hand(void *user, uint32_t cid, struct storage_object *object)
-{
-	struct front *f = user;
-
-	f->answered = true;
-	f->cid = cid;
+	(void)front;
 	f->status = STATUS_OK;
 	strcpy(f->answer.p, "context");
 	f->object = object;
+	storage_object_set(object, f);
+	f->closed = false;
+	if (!file)
+		return;
+	snprintf(f->file, sizeof(f->file), "%s", file->program);
+	f->file_write = file->write;
 }
 
-static void on_file(void *user, uint32_t cid, const char *program, bool write,
-		    uint64_t limit_bytes)
+static void on_close(struct storage_object *object)
+{
+	struct front *f = storage_object_get(object);
+
+	f->closed = true;
+	f->object = NULL;
+	storage_object_free(object);
+}
+
+static int may_open(void *front, void *user, const char *program)
 {
 	struct front *f = user;
 
-	(void)limit_bytes;
-	f->answered = true;
-	f->cid = cid;
-	f->status = STATUS_OK;
-	snprintf(f->file, sizeof(f->file), "%s", program);
-	f->file_write = write;
-}
-
-static void on_pause(void *user, bool on)
-{
-	struct front *f = user;
-
-	f->paused = on;
-}
-
-static int may_open(void *user, const char *program)
-{
-	struct front *f = user;
-
+	(void)front;
 	(void)program;
 	return f->denied ? -EPERM : 0;
 }
@@ -105,10 +106,8 @@ static void on_report(const char *text)
 }
 
 static const struct storage_ops ops = { .answer = on_answer,
-					.push = on_push,
 					.hand = on_hand,
-					.file = on_file,
-					.pause = on_pause,
+					.close = on_close,
 					.may_open = may_open };
 
 /* --- a storage of the test's own ------------------------------------------- */
@@ -144,10 +143,13 @@ static void fresh(void)
 	begin();
 }
 
+/* Whatever became of the callers, every call was answered. */
 static void end(void)
 {
 	storage = storage_close(storage);
 	ev_loop_destroy(loop);
+	if (n_open > 0)
+		abort();
 }
 
 static struct front *enter(struct front *f, const char *program)
@@ -164,18 +166,24 @@ static void leave(struct front *f)
 }
 
 static uint32_t last_cid;
+static struct request *last_request;
 
 /* @args as text; what was answered at once is in the front. */
 static void send_call(struct front *f, const char *name, const char *args)
 {
+	struct request *q = malloc(sizeof(*q));
 	struct mp_writer w;
 
+	if (!q)
+		abort();
+	*q = (struct request){ .front = f, .cid = ++last_cid };
+	last_request = q;
+	n_open++;
 	f->answered = false;
 	f->answer.p[0] = '\0';
 	mp_writer_init_heap(&w);
 	text_write(&w, args);
-	storage_call(f->caller, ++last_cid,
-		     (struct mp_bytes){ name, strlen(name) },
+	storage_call(f->caller, q, (struct mp_bytes){ name, strlen(name) },
 		     (struct mp_bytes){ (const char *)w.data, w.used }, 0);
 	mp_writer_deinit(&w);
 }
@@ -201,10 +209,20 @@ static const char *call(struct front *f, const char *name, const char *args)
 	return failure;
 }
 
-static void await_push(struct front *f, unsigned n)
+/* Hold what was handed to @f last. */
+static struct front *hold(struct front *on, struct front *f)
 {
-	while (f->n_pushes < n)
-		ev_run(loop, EVRUN_ONCE);
+	memset(on, 0, sizeof(*on));
+	if (storage_caller_on(storage, f->object, on, &on->caller) < 0)
+		abort();
+	return on;
+}
+
+/* Give it up. */
+static void drop(struct front *f)
+{
+	storage_object_free(f->object);
+	f->object = NULL;
 }
 
 /* --- keys ------------------------------------------------------------------- */
@@ -380,7 +398,7 @@ static void test_wrong_arguments(void)
 	}
 	CHECK_STR(call(&f, "storage.keys.list", "[\"\"]"), "[nil]");
 	CHECK_STR(call(&f, "storage.keys.take", "[]"),
-		  "2: [\"storage has no call `storage.keys.take`\"]");
+		  "2: [\"there is no call `storage.keys.take`\"]");
 	leave(&f);
 	end();
 }
@@ -424,10 +442,9 @@ static void test_without_storage(void)
 		  "3: [\"the storage of `hello` is not allowed\"]");
 	f.denied = false;
 	CHECK_STR(call(&f, "storage.open", "[\"hello\"]"), "context");
-	memset(&g, 0, sizeof(g));
-	CHECK_EQ(storage_caller_on(storage, f.object, &g, &g.caller), 0);
+	hold(&g, &f);
 	CHECK_STR(call(&g, "storage.keys.set", "[\"a\",1]"), "[1]");
-	storage_object_free(f.object);
+	drop(&f);
 	CHECK_STR(call(&g, "storage.keys.get", "[\"a\"]"), "[1,1,nil]");
 	leave(&g);
 	leave(&f);
@@ -452,7 +469,7 @@ static void test_sync_is_later(void)
 	end();
 }
 
-/* Verify that an answer for somebody who left goes nowhere. */
+/* Verify that a call of somebody who left is done, and answered too. */
 static void test_left_before_the_answer(void)
 {
 	struct front f, g;
@@ -463,18 +480,17 @@ static void test_left_before_the_answer(void)
 	leave(&f);
 	enter(&g, "hello");
 	CHECK_STR(call(&g, "storage.keys.get", "[\"a\"]"), "[2,1,nil]");
-	CHECK(!f.answered);
 	leave(&g);
 	end();
 }
 
-/* Verify that calls beyond what the disk takes are answered all the same. */
+/* Verify that calls beyond what the disk takes wait, and keep their order. */
 static void test_pressure(void)
 {
-	const int count = 3 * (int)STORAGE_DIRTY_KEYS;
+	const int count = (int)STORAGE_DIRTY_KEYS + 1000;
 	char args[64];
 	struct front f;
-	bool was_paused = false;
+	unsigned most = 0;
 
 	fresh();
 	enter(&f, "hello");
@@ -482,19 +498,12 @@ static void test_pressure(void)
 	for (int i = 0; i < count; i++) {
 		snprintf(args, sizeof(args), "[\"k%d\",%d]", i, i);
 		send_call(&f, "storage.keys.set", args);
-		was_paused = was_paused || f.paused;
-		while (f.paused)
-			ev_run(loop, EVRUN_ONCE);
-		CHECK(f.answered);
-		CHECK_EQ(f.status, STATUS_OK);
+		most = n_open > most ? n_open : most;
 	}
-	CHECK(was_paused);
-	leave(&f);
-	end();
-	begin();
-	enter(&f, "hello");
-	snprintf(args, sizeof(args), "[\"k%d\"]", count - 1);
-	CHECK(strncmp(call(&f, "storage.keys.get", args), "[49151,", 7) == 0);
+	CHECK_EQ(most, 1000);
+	CHECK_STR(call(&f, "storage.keys.increment", "[\"k17000\",1]"),
+		  "[17001,17386]");
+	CHECK_EQ(n_open, 0);
 	leave(&f);
 	end();
 }
@@ -504,27 +513,30 @@ static void test_pressure(void)
 /* Verify that changes below the prefix come, and others do not. */
 static void test_watch(void)
 {
-	struct front f, g;
+	struct front f, g, w;
 
 	fresh();
 	enter(&f, "hello");
 	enter(&g, "hello");
 	(void)call(&g, "storage.keys.set", "[\"before\",1]");
-	CHECK_STR(call(&f, "storage.keys.watch", "[\"a/\"]"), "[1]");
+	CHECK_STR(call(&f, "storage.keys.watch", "[\"a/\"]"), "context");
+	hold(&w, &f);
+	send_call(&w, "next", "[]");
 	(void)call(&g, "storage.keys.set", "[\"b/x\",1]");
-	CHECK_EQ(f.n_pushes, 0);
+	CHECK(!w.answered);
+	CHECK_STR(call(&w, "next", "[]"),
+		  "7: [\"another call waits for the next change\"]");
+	w.answered = false;
 	(void)call(&g, "storage.keys.set", "[\"a/x\",true]");
-	await_push(&f, 1);
-	CHECK_STR(f.push_name, "storage.keys.changed");
-	CHECK_STR(f.push.p, "[1,false,\"a/x\",3,0,true]");
+	await(&w);
+	CHECK_STR(w.answer.p, "[false,\"a/x\",3,0,true]");
 	(void)call(&g, "storage.keys.delete", "[\"a/x\"]");
-	await_push(&f, 2);
-	CHECK_STR(f.push.p, "[1,false,\"a/x\",4,1,nil]");
-	CHECK_STR(call(&f, "storage.keys.unwatch", "[1]"), "[]");
+	CHECK_STR(call(&w, "next", "[]"), "[false,\"a/x\",4,1,nil]");
+	CHECK_STR(call(&w, "storage.keys.get", "[\"a/x\"]"),
+		  "2: [\"there is no call `storage.keys.get`\"]");
+	leave(&w);
+	drop(&f);
 	(void)call(&g, "storage.keys.set", "[\"a/x\",true]");
-	CHECK_EQ(f.n_pushes, 2);
-	CHECK_STR(call(&f, "storage.keys.unwatch", "[1]"),
-		  "2: [\"there is no such thing\"]");
 	leave(&f);
 	leave(&g);
 	end();
@@ -533,52 +545,89 @@ static void test_watch(void)
 /* Verify that a slow watcher gets the newest of each key, once. */
 static void test_slow_watch(void)
 {
-	struct front f, g;
+	struct front f, g, w;
 
 	fresh();
 	enter(&f, "hello");
 	enter(&g, "hello");
 	(void)call(&g, "storage.keys.set", "[\"a\",0]");
 	(void)call(&f, "storage.keys.watch", "[\"\"]");
-	f.full = true;
+	hold(&w, &f);
 	(void)call(&g, "storage.keys.set", "[\"a\",1]");
-	CHECK_EQ(f.n_pushes, 1);
 	for (int i = 0; i < 100; i++) {
 		(void)call(&g, "storage.keys.increment", "[\"a\",1]");
 		(void)call(&g, "storage.keys.increment", "[\"b\",1]");
 	}
-	CHECK_EQ(f.n_pushes, 1);
-	f.full = false;
-	storage_writable(f.caller);
-	CHECK_EQ(f.n_pushes, 2);
-	CHECK_STR(f.push.p, "[1,false,\"a\",201,0,101,\"b\",202,0,100]");
+	CHECK_STR(call(&w, "next", "[]"),
+		  "[false,\"a\",201,0,101,\"b\",202,0,100]");
+	leave(&w);
+	drop(&f);
 	leave(&f);
 	leave(&g);
 	end();
 }
 
-/* Verify that who never reads costs little, and is told to look again. */
+/* Verify that a change that is not safe yet is told when it is. */
+static void test_watch_of_synced(void)
+{
+	struct front f, g, w;
+
+	fresh();
+	enter(&f, "hello");
+	enter(&g, "hello");
+	(void)call(&g, "storage.keys.set", "[\"a\",0]");
+	(void)call(&f, "storage.keys.watch", "[\"\"]");
+	hold(&w, &f);
+	send_call(&w, "next", "[]");
+	send_call(&g, "storage.keys.set", "[\"a\",1,{\"sync\":true}]");
+	CHECK(!w.answered);
+	await(&w);
+	CHECK_STR(w.answer.p, "[false,\"a\",2,0,1]");
+	CHECK(g.answered);
+	leave(&w);
+	drop(&f);
+	leave(&f);
+	leave(&g);
+	end();
+}
+
+/* Verify that a key which expires is told as gone. */
+static void test_watch_of_expiry(void)
+{
+	struct front f, w;
+
+	fresh();
+	enter(&f, "hello");
+	(void)call(&f, "storage.keys.set", "[\"a\",1,{\"ttl\":0.05}]");
+	(void)call(&f, "storage.keys.watch", "[\"a\"]");
+	hold(&w, &f);
+	CHECK_STR(call(&w, "next", "[]"), "[false,\"a\",2,1,nil]");
+	leave(&w);
+	drop(&f);
+	leave(&f);
+	end();
+}
+
+/* Verify that who never asks costs little, and is told to look again. */
 static void test_watch_that_never_reads(void)
 {
-	struct front f, g;
+	struct front f, g, w;
 	char args[64];
 
 	fresh();
 	enter(&f, "hello");
 	enter(&g, "hello");
 	(void)call(&f, "storage.keys.watch", "[\"\"]");
-	f.full = true;
+	hold(&w, &f);
 	for (unsigned i = 0; i < STORAGE_WATCH_KEYS + 10; i++) {
 		snprintf(args, sizeof(args), "[\"k%u\",1]", i);
 		(void)call(&g, "storage.keys.set", args);
 	}
-	f.full = false;
-	f.n_pushes = 0;
-	storage_writable(f.caller);
-	CHECK_EQ(f.n_pushes, 1);
-	CHECK_STR(f.push.p, "[1,true]");
+	CHECK_STR(call(&w, "next", "[]"), "[true]");
 	(void)call(&g, "storage.keys.set", "[\"k1\",1]");
-	CHECK_EQ(f.n_pushes, 2);
+	CHECK(strncmp(call(&w, "next", "[]"), "[false,\"k1\",", 12) == 0);
+	leave(&w);
+	drop(&f);
 	leave(&f);
 	leave(&g);
 	end();
@@ -588,25 +637,23 @@ static void test_watch_that_never_reads(void)
 static void test_watch_of_large_values(void)
 {
 	static char args[STORAGE_VALUE_BYTES];
-	struct front f, g;
+	struct front f, g, w;
 
 	fresh();
 	enter(&f, "hello");
 	enter(&g, "hello");
-	(void)call(&g, "storage.keys.set", "[\"x\",1]");
 	(void)call(&f, "storage.keys.watch", "[\"\"]");
-	f.full = true;
-	(void)call(&g, "storage.keys.set", "[\"x\",2]");
+	hold(&w, &f);
 	for (int i = 0; i < 2; i++) {
 		snprintf(args, sizeof(args), "[\"%c\",\"%0*d\"]", 'a' + i,
 			 700000, 0);
 		(void)call(&g, "storage.keys.set", args);
 	}
-	f.full = false;
-	f.n_pushes = 0;
-	storage_writable(f.caller);
-	CHECK_EQ(f.n_pushes, 2);
-	CHECK_STR(f.push.p, "[1,false,\"b\",4,2,nil]");
+	CHECK(strncmp(call(&w, "next", "[]"), "[false,\"a\",1,0,\"000", 18) ==
+	      0);
+	CHECK_STR(call(&w, "next", "[]"), "[false,\"b\",2,2,nil]");
+	leave(&w);
+	drop(&f);
 	leave(&f);
 	leave(&g);
 	end();
@@ -629,12 +676,12 @@ static void test_lock(void)
 	send_call(&b, "storage.lock", "[\"l\"]");
 	send_call(&c, "storage.lock", "[\"l\"]");
 	CHECK(!b.answered && !c.answered);
-	storage_object_free(a.object);
+	drop(&a);
 	CHECK(b.answered && !c.answered);
 	CHECK_EQ(b.status, STATUS_OK);
-	storage_object_free(b.object);
+	drop(&b);
 	CHECK(c.answered);
-	storage_object_free(c.object);
+	drop(&c);
 	leave(&a);
 	leave(&b);
 	leave(&c);
@@ -652,7 +699,7 @@ static void test_lock_times_out(void)
 	CHECK_STR(call(&a, "storage.lock", "[\"l\"]"), "context");
 	CHECK_STR(call(&b, "storage.lock", "[\"l\",{\"timeout\":0.01}]"),
 		  "5: [\"waited for too long\"]");
-	storage_object_free(a.object);
+	drop(&a);
 	leave(&a);
 	leave(&b);
 	end();
@@ -669,17 +716,42 @@ static void test_lock_given_up(void)
 	enter(&c, "hello");
 	(void)call(&a, "storage.lock", "[\"l\"]");
 	send_call(&b, "storage.lock", "[\"l\"]");
-	storage_cancel(b.caller, last_cid);
+	storage_cancel(b.caller, last_request);
 	CHECK_EQ(b.status, STATUS_CANCELLED);
 	send_call(&b, "storage.lock", "[\"l\"]");
 	send_call(&c, "storage.lock", "[\"l\"]");
 	leave(&b);
-	storage_object_free(a.object);
-	CHECK(!b.answered);
+	drop(&a);
+	CHECK_EQ(b.status, STATUS_CANCELLED);
 	CHECK(c.answered);
-	storage_object_free(c.object);
+	drop(&c);
 	leave(&a);
 	leave(&c);
+	end();
+}
+
+/* Verify that one caller cannot have locks without end. */
+static void test_objects_are_limited(void)
+{
+	struct storage_object *objects[STORAGE_OBJECTS_MAX];
+	struct front f;
+	char args[32];
+
+	fresh();
+	enter(&f, "hello");
+	for (unsigned i = 0; i < STORAGE_OBJECTS_MAX; i++) {
+		snprintf(args, sizeof(args), "[\"%u\"]", i);
+		CHECK_STR(call(&f, "storage.lock", args), "context");
+		objects[i] = f.object;
+	}
+	CHECK_STR(call(&f, "storage.lock", "[\"more\"]"),
+		  "8: [\"that is as many as one caller may have\"]");
+	storage_object_free(objects[0]);
+	CHECK_STR(call(&f, "storage.lock", "[\"more\"]"), "context");
+	objects[0] = f.object;
+	leave(&f);
+	for (unsigned i = 0; i < STORAGE_OBJECTS_MAX; i++)
+		storage_object_free(objects[i]);
 	end();
 }
 
@@ -698,8 +770,8 @@ static void test_locks_are_listed(void)
 				 "\"shared\":true,") == a.answer.p + 1);
 	CHECK(strstr(a.answer.p, "{\"name\":\"l\",\"held\":false,"
 				 "\"shared\":false,") != NULL);
-	storage_object_free(a.object);
-	storage_object_free(b.object);
+	drop(&a);
+	drop(&b);
 	leave(&a);
 	leave(&b);
 	end();
@@ -750,6 +822,13 @@ static void test_stream(void)
 	end();
 }
 
+/* Turn the loop until @f is told that what it holds is over. */
+static void await_close(struct front *f)
+{
+	while (!f->closed)
+		ev_run(loop, EVRUN_ONCE);
+}
+
 /* Verify that who has the old bytes open keeps them, and is told. */
 static void test_stream_replaced(void)
 {
@@ -761,25 +840,25 @@ static void test_stream_replaced(void)
 	enter(&f, "hello");
 	enter(&g, "hello");
 	(void)call(&f, "storage.stream.set", "[\"old\"]");
-	CHECK_STR(call(&f, "storage.stream.open", "[{\"write\":true}]"), "");
+	CHECK_STR(call(&f, "storage.stream.open", "[{\"write\":true}]"),
+		  "context");
 	CHECK_STR(f.file, "hello");
 	CHECK(f.file_write);
 	snprintf(path, sizeof(path), "%s/data/hello", root);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	CHECK_STR(call(&g, "storage.stream.set", "[\"new\"]"), "[]");
-	await_push(&f, 1);
-	CHECK_STR(f.push_name, "storage.stream.replaced");
+	await_close(&f);
 	CHECK_EQ(read(fd, text, sizeof(text)), 3);
 	CHECK_STR(text, "old");
 	fd_close(fd);
-	CHECK_EQ(g.n_pushes, 0);
 	CHECK_STR(file_text("hello"), "new");
 	leave(&f);
 	leave(&g);
 	end();
 }
 
-/* Verify that a rename in the mount is told as a replacement. */
+/* Verify that a rename in the mount is told as a replacement, and a write in
+ * place is not. */
 static void test_stream_renamed(void)
 {
 	char from[128], to[128];
@@ -787,14 +866,17 @@ static void test_stream_renamed(void)
 
 	fresh();
 	enter(&f, "hello");
+	CHECK_STR(call(&f, "storage.stream.open", "[]"),
+		  "2: [\"there is no such thing\"]");
 	(void)call(&f, "storage.stream.set", "[\"old\"]");
-	(void)call(&f, "storage.stream.open", "[]");
+	CHECK_STR(call(&f, "storage.stream.open", "[]"), "context");
+	(void)call(&f, "storage.stream.write", "[0,\"x\"]");
 	snprintf(from, sizeof(from), "%s/other", root);
 	snprintf(to, sizeof(to), "%s/data/hello", root);
 	fd_close(open(from, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	CHECK(!f.closed);
 	CHECK_EQ(rename(from, to), 0);
-	await_push(&f, 1);
-	CHECK_STR(f.push_name, "storage.stream.replaced");
+	await_close(&f);
 	leave(&f);
 	end();
 }
@@ -906,11 +988,14 @@ int main(void)
 	RUN(test_pressure);
 	RUN(test_watch);
 	RUN(test_slow_watch);
+	RUN(test_watch_of_synced);
+	RUN(test_watch_of_expiry);
 	RUN(test_watch_that_never_reads);
 	RUN(test_watch_of_large_values);
 	RUN(test_lock);
 	RUN(test_lock_times_out);
 	RUN(test_lock_given_up);
+	RUN(test_objects_are_limited);
 	RUN(test_locks_are_listed);
 	RUN(test_stream);
 	RUN(test_stream_replaced);

@@ -23,18 +23,16 @@ struct pending {
 	char key[];
 };
 
-int watch_new(uint64_t id, struct mp_bytes prefix, const struct hash_seed *seed,
+int watch_new(struct mp_bytes prefix, const struct hash_seed *seed, void *user,
 	      struct watch **ret_watch)
 {
 	struct watch *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return -ENOMEM;
-	w->id = id;
+	w->user = user;
 	w->seed = seed;
 	list_init(&w->list);
-	list_init(&w->mine);
-	list_init(&w->ready);
 	list_init(&w->queue);
 	w->prefix = blob_new(prefix.p ? prefix.p : "", prefix.size);
 	if (!w->prefix) {
@@ -77,8 +75,6 @@ struct watch *watch_free(struct watch *w)
 		return NULL;
 	forget_all(w);
 	list_remove(&w->list);
-	list_remove(&w->mine);
-	list_remove(&w->ready);
 	blob_unref(w->prefix);
 	free(w->buckets);
 	free(w);
@@ -220,8 +216,7 @@ void watch_take(struct watch *w, size_t limit_bytes, struct mp_writer *to)
 			break;
 		n++;
 	}
-	mp_write_array(to, 2 + 4 * n);
-	mp_write_uint(to, w->id);
+	mp_write_array(to, 1 + 4 * n);
 	mp_write_bool(to, w->lost);
 	w->lost = false;
 	for (; n > 0; n--) {

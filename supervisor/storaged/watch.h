@@ -22,11 +22,8 @@
 struct pending;
 
 struct watch {
-	struct list list;  /* of the watches of one program's keys */
-	struct list mine;  /* the watcher's */
-	struct list ready; /* the watcher's, while there is something to tell */
-	uint64_t id;	   /* the watcher's name for it */
-	void *user;	   /* the watcher */
+	struct list list; /* of the watches of one program's keys */
+	void *user;	  /* the watcher */
 	struct blob *prefix;
 	bool lost; /* tell that everything may have changed */
 	struct list queue;
@@ -42,10 +39,10 @@ enum watch_state {
 	WATCH_LARGE, /* set; the value is to be got */
 };
 
-/* The lists are the caller's to join and leave. */
-int watch_new(uint64_t id, struct mp_bytes prefix, const struct hash_seed *seed,
+/* The list is the caller's to join. */
+int watch_new(struct mp_bytes prefix, const struct hash_seed *seed, void *user,
 	      struct watch **ret_watch);
-struct watch *watch_free(struct watch *w); /* leaves all lists; NULL allowed */
+struct watch *watch_free(struct watch *w); /* leaves its list; NULL allowed */
 
 /* A key changed: true when the watch has something to tell now, and had
  * nothing before. */
@@ -56,8 +53,8 @@ bool watch_lose(struct watch *w);
 
 bool watch_has(const struct watch *w);
 /*
- * Write the args of one push, and forget what is in it: an array of id, lost
- * (bool), and for each key four items: key, version, state (WATCH_…), value
- * (nil unless WATCH_SET). Stops after about @limit_bytes.
+ * Write what there is to tell, and forget it: an array of lost (bool), and for
+ * each key four items: key, version, state (WATCH_…), value (nil unless
+ * WATCH_SET). Stops after about @limit_bytes.
  */
 void watch_take(struct watch *w, size_t limit_bytes, struct mp_writer *to);

@@ -2,7 +2,6 @@
 
 #include "storaged/worker.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <string.h>
 
@@ -11,14 +10,26 @@ static struct job *next_job(struct workers *w)
 	struct job *j = NULL;
 
 	pthread_mutex_lock(&w->mutex);
+	w->idle++;
 	while (list_empty(&w->waiting) && !w->stopping)
 		pthread_cond_wait(&w->some, &w->mutex);
+	w->idle--;
 	if (!list_empty(&w->waiting)) {
 		j = list_first(&w->waiting, struct job, list);
 		list_remove(&j->list);
+		w->n_waiting--;
 	}
 	pthread_mutex_unlock(&w->mutex);
 	return j;
+}
+
+static void do_job(struct workers *w, struct job *j)
+{
+	j->work(j);
+	pthread_mutex_lock(&w->mutex);
+	list_append(&w->ended, &j->list);
+	pthread_mutex_unlock(&w->mutex);
+	ev_async_send(w->loop, &w->finished);
 }
 
 static void *work(void *user)
@@ -26,13 +37,8 @@ static void *work(void *user)
 	struct workers *w = user;
 	struct job *j;
 
-	while ((j = next_job(w))) {
-		j->work(j);
-		pthread_mutex_lock(&w->mutex);
-		list_append(&w->ended, &j->list);
-		pthread_mutex_unlock(&w->mutex);
-		ev_async_send(w->loop, &w->finished);
-	}
+	while ((j = next_job(w)))
+		do_job(w, j);
 	return NULL;
 }
 
@@ -64,9 +70,6 @@ static void on_finished(struct ev_loop *loop, ev_async *watcher, int events)
 
 int workers_init(struct workers *w, struct ev_loop *loop)
 {
-	sigset_t all, old;
-	int error = 0;
-
 	memset(w, 0, sizeof(*w));
 	w->loop = loop;
 	list_init(&w->waiting);
@@ -76,16 +79,21 @@ int workers_init(struct workers *w, struct ev_loop *loop)
 	ev_async_init(&w->finished, on_finished);
 	w->finished.data = w;
 	ev_async_start(loop, &w->finished);
+	return 0;
+}
+
+/* One more, if there may be. */
+static void begin_thread(struct workers *w)
+{
+	sigset_t all, old;
+
+	if (w->count == STORAGE_WORKERS)
+		return;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	while (w->count < STORAGE_WORKERS && error == 0) {
-		error = pthread_create(&w->threads[w->count], NULL, work, w);
-		w->count += error == 0;
-	}
+	if (pthread_create(&w->threads[w->count], NULL, work, w) == 0)
+		w->count++;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (error)
-		workers_deinit(w);
-	return -error;
 }
 
 void workers_deinit(struct workers *w)
@@ -104,9 +112,21 @@ void workers_deinit(struct workers *w)
 
 void worker_add(struct workers *w, struct job *j)
 {
+	bool enough;
+
 	w->busy++;
 	pthread_mutex_lock(&w->mutex);
+	enough = w->idle > w->n_waiting;
+	pthread_mutex_unlock(&w->mutex);
+	if (!enough)
+		begin_thread(w);
+	if (w->count == 0) { /* then it is done here, if slowly */
+		do_job(w, j);
+		return;
+	}
+	pthread_mutex_lock(&w->mutex);
 	list_append(&w->waiting, &j->list);
+	w->n_waiting++;
 	pthread_cond_signal(&w->some);
 	pthread_mutex_unlock(&w->mutex);
 }

@@ -29,12 +29,15 @@ struct workers {
 	struct list waiting; /* for a worker */
 	struct list ended;   /* for the loop */
 	unsigned busy;	     /* added and not done() yet; the loop's */
+	unsigned idle;	     /* threads that wait for a job */
+	unsigned n_waiting;  /* jobs that wait for a thread */
 	bool stopping;
 	pthread_t threads[STORAGE_WORKERS];
 	unsigned count;
 };
 
-/* Blocks all signals in the threads. */
+/* A thread is begun when a job finds none idle, so that they are confined as
+ * their process is by then; they take no signals. */
 int workers_init(struct workers *w, struct ev_loop *loop);
 /* Waits for what was added, done() included. */
 void workers_deinit(struct workers *w);
