@@ -249,12 +249,19 @@ load mount
 	mount_store relaxed,noverify,limit=1000000
 	run dd if=/dev/zero of="$mnt/programs/a" bs=65536 count=20
 	[[ $status == 1 && $output == *"File too large"* ]]
-	run cat "$mnt/programs/b"
+	[[ ! -e $mnt/programs/a ]]
 	head -c 1000000 /dev/zero >"$mnt/programs/b"
 	[[ $(stat -c %s "$mnt/programs/b") == 1000000 ]]
 	run truncate -s 1000001 "$mnt/programs/b"
 	[[ $status == 1 ]]
 	[[ $(stat -c %s "$mnt/programs/b") == 1000000 ]]
+	run bash -c "head -c 1000001 /dev/zero >'$mnt/programs/b'"
+	[[ $status == 1 && $output == *"File too large"* ]]
+	run bash -c "echo more >>'$mnt/programs/b'"
+	[[ $status == 1 ]]
+	[[ $(stat -c %s "$mnt/programs/b") == 1000000 ]]
+	[[ $(getfattr --only-values -n user.thox.version "$mnt/programs/b") == 1 ]]
+	wait_until no_drafts
 }
 
 @test "16 MiB fit by default, one byte more does not" {
@@ -263,6 +270,7 @@ load mount
 	[[ $(stat -c %s "$mnt/programs/a") == 16777216 ]]
 	run bash -c "head -c 16777217 /dev/zero >'$mnt/programs/b'"
 	[[ $status == 1 && $output == *"File too large"* ]]
+	[[ ! -e $mnt/programs/b ]]
 }
 
 @test "over the quota nothing new fits, and what was there stays" {
@@ -270,9 +278,42 @@ load mount
 	head -c 100000 /dev/zero >"$mnt/programs/a"
 	run bash -c "head -c 900000 /dev/zero >'$mnt/programs/b'"
 	[[ $status == 1 ]]
+	[[ ! -e $mnt/programs/b ]]
+	run bash -c "head -c 900000 /dev/zero >'$mnt/programs/a'"
+	[[ $status == 1 ]]
 	[[ $(stat -c %s "$mnt/programs/a") == 100000 ]]
+	wait_until no_drafts
 	echo x >"$mnt/programs/c"
 	content programs/c x
+}
+
+@test "on a full disk a text is not published by halves, and the old one stays" {
+	[[ $(id -u) == 0 ]] || skip "mounting needs root"
+	mkdir "$store"
+	mount -t tmpfs -o size=2m,mode=700 thox-test "$store" ||
+		skip "mounting is not allowed here"
+	mount_store relaxed,noverify
+	echo old >"$mnt/programs/a"
+	head -c 1900000 /dev/zero >"$dir/big"
+	run cp "$dir/big" "$mnt/programs/a"
+	[[ $status == 1 && $output == *"No space left"* ]]
+	content programs/a old
+	run cp "$dir/big" "$mnt/programs/b"
+	[[ $status == 1 && ! -e $mnt/programs/b ]]
+	# Not a byte of this one fits.
+	dd if=/dev/zero of="$store/filler" bs=4k 2>/dev/null || true
+	run bash -c "echo new >'$mnt/programs/a'"
+	[[ $status == 1 ]]
+	content programs/a old
+	rm "$store/filler"
+	wait_until no_drafts
+	# Who begins anew in the same open file is not held to what failed.
+	perl -e 'open(F, ">", $ARGV[0]) or die; syswrite(F, "x" x 500000) or last
+			for 1 .. 10; truncate(F, 0) or die; sysseek(F, 0, 0);
+		syswrite(F, "new\n") or die; close(F) or die "close: $!"' "$mnt/programs/a"
+	content programs/a new
+	unmount
+	umount "$store"
 }
 
 @test "a writer that is killed publishes nothing" {

@@ -57,6 +57,22 @@ more_setup() {
 	wait "$writer"
 }
 
+@test "a draft that a write failed to is not published by the next one either" {
+	mount_store relaxed,noverify,limit=20
+	echo old >"$mnt/programs/a"
+	start_writer
+	writer_does open "$mnt/programs/a"
+	writer_does write "$mnt/programs/a" half
+	writer_does write "$mnt/programs/a" "far too much for this limit"
+	kill_worker
+	echo close "$mnt/programs/a" >&7
+	run wait "$writer"
+	[[ $status != 0 ]]
+	exec 7>&-
+	content programs/a old
+	wait_until no_drafts
+}
+
 @test "a draft that was published goes on after kill -9" {
 	mount_store
 	exec 4>"$mnt/programs/a"

@@ -116,6 +116,11 @@ content() {
 	}
 }
 
+# A release, which frees what failed, is not waited for by close().
+no_drafts() {
+	[[ -z $(ls "$store/.drafts") ]]
+}
+
 # A process that has files open for writing, opened by perl: a shell would
 # close duplicates. It writes when told to, and closes when told so.
 start_writer() {

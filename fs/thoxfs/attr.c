@@ -66,6 +66,8 @@ static int resize_draft(struct thoxfs *fs, fuse_req_t req, fuse_ino_t ino,
 	if (r < 0)
 		return r;
 	draft_set_written(d, true);
+	if (size == 0)
+		draft_set_failed(d, 0);
 	if (by_handle || d->opens)
 		return 0;
 	return publish_truncation(fs, req, ino, d);

@@ -14,7 +14,8 @@
  * (shells duplicate and close a descriptor before they write). A later one
  * of the same draft replaces the version that it made before. The release,
  * which comes when all duplicates are closed, publishes only a truncation
- * that no flush did.
+ * that no flush did. After a write that did not fit nothing is published: a
+ * flush says so once more, and the draft goes.
  */
 
 int close_publish(struct thoxfs *fs, struct draft *d, enum job_kind kind,
@@ -67,6 +68,8 @@ static int flush_draft(struct thoxfs *fs, fuse_req_t req, struct draft *d)
 
 	if (d->removed)
 		return 0;
+	if (d->failed)
+		return d->failed;
 	if (!d->written && d->truncated && d->created) {
 		/* The release makes the name. Nobody waits for that, so that
 		 * whoever closes and lists must not find a listing kept. */
@@ -120,7 +123,8 @@ static void release_draft(struct thoxfs *fs, struct draft *d)
 
 	if (d->opens)
 		d->opens--;
-	if (d->opens || d->removed || (!d->written && !d->truncated)) {
+	if (d->opens || d->removed || d->failed ||
+	    (!d->written && !d->truncated)) {
 		draft_settle(fs, d);
 		return;
 	}

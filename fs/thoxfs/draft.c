@@ -76,20 +76,34 @@ void draft_set_created(struct thoxfs *fs, struct draft *d, bool created)
  * on its file, for the next thoxfs, which could not tell otherwise.
  */
 #define MODE_UNWRITTEN S_ISVTX
+/* The same for one that a write failed to. */
+#define MODE_FAILED S_ISGID
 
-static void mark_unwritten(struct draft *d)
+static void mark(struct draft *d)
 {
-	(void)fchmod(store_draft_fd(d->store), 0600 | MODE_UNWRITTEN);
-	d->marked = true;
+	(void)fchmod(store_draft_fd(d->store),
+		     0600 | (d->marked ? MODE_UNWRITTEN : 0) |
+			     (d->failed ? MODE_FAILED : 0));
 }
 
 void draft_set_written(struct draft *d, bool written)
 {
 	if (written && d->marked) {
-		(void)fchmod(store_draft_fd(d->store), 0600);
 		d->marked = false;
+		mark(d);
 	}
 	d->written = written;
+}
+
+void draft_set_failed(struct draft *d, int error)
+{
+	if (d->failed == error)
+		return;
+	d->failed = error;
+	/* What was frozen or is live is no draft's file any more. */
+	if (store_draft_dirty(d->store) ||
+	    (!store_draft_version(d->store) && !d->jobs))
+		mark(d);
 }
 
 static int fill_from_builtin(struct thoxfs *fs, struct store_draft *store,
@@ -125,8 +139,10 @@ int draft_new(struct thoxfs *fs, enum store_dir dir, const char *name,
 	if (r < 0)
 		return r;
 	(*ret_draft)->truncated = !base;
-	if (base)
-		mark_unwritten(*ret_draft);
+	if (base) {
+		(*ret_draft)->marked = true;
+		mark(*ret_draft);
+	}
 	return 0;
 }
 
@@ -143,6 +159,7 @@ static void find_out_state(struct thoxfs *fs, struct draft *d)
 				       store_draft_name(d->store),
 				       NULL) == -ENOENT);
 	d->marked = st.st_mode & MODE_UNWRITTEN;
+	d->failed = st.st_mode & MODE_FAILED ? -EIO : 0;
 	d->truncated = st.st_size == 0;
 	if (st.st_size > 0 && !d->marked)
 		draft_set_written(d, true);

@@ -44,6 +44,8 @@ struct draft {
 	bool exclusive; /* O_EXCL */
 	bool removed;	/* unlinked before it was published */
 	bool killed;	/* a writer died of a signal before its flush */
+	int failed;	/* the error of a write that did not fit: what is there
+			 * is half a text, and is never published */
 };
 
 struct draft_expected {
@@ -72,6 +74,8 @@ struct draft *draft_find(struct thoxfs *fs, uint64_t id);
 int draft_get(struct thoxfs *fs, uint64_t id, struct draft **ret_draft);
 /* It was written to, or its size was set; or that was taken care of. */
 void draft_set_written(struct draft *d, bool written);
+/* A write to it failed (@error negative), or it begins anew (0). */
+void draft_set_failed(struct draft *d, int error);
 /* Free it when nothing refers to it any more. */
 void draft_settle(struct thoxfs *fs, struct draft *d);
 void draft_forget(struct thoxfs *fs, uint64_t id, uint64_t lookups);

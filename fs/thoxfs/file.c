@@ -175,8 +175,10 @@ static int open_draft(struct thoxfs *fs, fuse_req_t req, fuse_ino_t ino,
 		r = store_draft_truncate(d->store, 0);
 	if (r < 0)
 		return r;
-	if (fi->flags & O_TRUNC)
+	if (fi->flags & O_TRUNC) {
 		d->truncated = true;
+		draft_set_failed(d, 0);
+	}
 	d->opens++;
 	d->tid = ctx->pid;
 	d->uid = ctx->uid;
@@ -290,7 +292,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size,
 	      off_t offset, struct fuse_file_info *fi)
 {
 	struct thoxfs *fs = fuse_req_userdata(req);
-	struct draft *d;
+	struct draft *d = NULL;
 	struct plain *p;
 	ssize_t n = -EBADF;
 	int fd;
@@ -302,6 +304,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size,
 			n = store_draft_write(d->store, data, size, offset);
 		if (n > 0)
 			draft_set_written(d, true);
+		else if (n < 0 && d)
+			draft_set_failed(d, (int)n);
 	} else if (node_kind(ino) == NODE_PLAIN) {
 		n = plain_get(fs, node_id(ino), &p);
 		if (n == 0)
