@@ -192,6 +192,31 @@ verifiers() {
 	no_thox_mount
 }
 
+@test "a store that cannot be written: programs run, nothing is published, it is said" {
+	need_root
+	prepare_thox
+	mkdir "$THOX_DIR/store"
+	mount -t tmpfs -o size=4m,mode=700 thox-test "$THOX_DIR/store" ||
+		skip "mounting is not allowed here"
+	install_program hello 'print("hello")'
+	THOX_NO_AUTOSTART=1 thoxctl shutdown || true
+	mount -o remount,ro "$THOX_DIR/store"
+	run -0 thox-exec hello
+	[[ $output == hello ]]
+	has_line "$THOX_DIR/state/thoxd.log" "cannot be written"
+	run thoxctl store put hello - <<<'print(2)'
+	assert_status 5
+	assert_output_has "Read-only file system"
+	thox_mounts | grep -qx "$mnt"
+	shows hello 'print("hello")'
+	run -1 timeout 20 cp "$mnt/programs/hello" "$mnt/programs/other"
+	assert_output_has "Read-only file system"
+	run -0 thoxctl status --json
+	[[ $(jq .store_writable <<<"$output") == false ]]
+	thoxctl shutdown
+	umount "$THOX_DIR/store"
+}
+
 @test "shutdown unmounts" {
 	start_thox
 	mounted

@@ -104,7 +104,12 @@ static void open_store(const struct instance *in)
 	if (r == -EBUSY)
 		fail("the store %s is used by another thoxd (process %d)",
 		     in->store, (int)holder);
-	if (r < 0)
+	/* Nobody else can change it either. */
+	if (r == -EROFS)
+		log_warnx("the store %s cannot be written: programs run, and "
+			  "nothing can be published",
+			  in->store);
+	else if (r < 0)
 		fail("cannot claim the store %s: %s", in->store, strerror(-r));
 }
 
