@@ -25,6 +25,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (verify_reply_read(&reply, copy, size) == 0) {
 		assert(strlen(reply.reason) < sizeof(reply.reason));
 		assert(!reply.runtime[0] || name_valid(reply.runtime));
+		assert(reply.n_needs <= VERIFY_NEEDS_MAX);
+		for (uint32_t i = 0; i < reply.n_needs; i++)
+			assert(name_valid(reply.needs[i].name) &&
+			       reply.needs[i].dir < DIR_COUNT);
 	}
 	free(copy);
 	return 0;

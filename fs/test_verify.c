@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/tap.h"
 #include "base/util.h"
+#include "fs/store.h"
 #include "fs/verify_message.h"
 #include "fs/verify_text.h"
 
@@ -143,21 +144,100 @@ static void test_the_first_line(void)
 	CHECK_EQ(v.result, -EINVAL);
 }
 
-/* Verify that a service has an INI file's form. */
+static int check_service(const char *text)
+{
+	return check_bytes(DIR_SERVICES, "a.service", text, strlen(text), &v);
+}
+
+/* Verify that a service's keys and values are checked, a schedule that is past
+ * included, and the line is told. */
 static void test_services(void)
 {
-	static const char good[] = "; a comment\n[service]\nprogram = hello\n";
-	static const char bad[] = "[service]\nprogram = hello\nwhat\n";
-
-	CHECK_EQ(check_bytes(DIR_SERVICES, "a.service", good, sizeof(good) - 1,
-			     &v),
-		 0);
+	CHECK_EQ(check_service("; a comment\n[service]\nprogram = hello\n"), 0);
 	CHECK_EQ(v.result, 0);
-	CHECK_EQ(check_bytes(DIR_SERVICES, "a.service", bad, sizeof(bad) - 1,
-			     &v),
-		 0);
+	CHECK_EQ(check_service("[service]\nprogram = hello\nwhat\n"), 0);
 	CHECK_STR(v.reason,
 		  "a.service:3: neither `[section]` nor `key = value`");
+	CHECK_EQ(check_service("[service]\nprogram = hello\n"
+			       "schedule = 2020-01-01\n"),
+		 0);
+	CHECK_STR(v.reason, "a.service:3: schedule: '2020-01-01' never comes "
+			    "any more");
+	CHECK_EQ(check_service("[service]\nprogram = hello\n"
+			       "schedule = Mon..Fri 03:00\n"),
+		 0);
+	CHECK_EQ(v.result, 0);
+}
+
+/* Verify that a service that is too large is refused, by descriptor too. */
+static void test_large_services(void)
+{
+	size_t size = 1U << 20;
+	char *text = malloc(size);
+
+	CHECK(text);
+	memset(text, '\n', size);
+	CHECK_EQ(check_bytes(DIR_SERVICES, "large", text, size, &v), 0);
+	CHECK_STR(v.reason, "large: a service file is at most 64 KiB");
+	free(text);
+}
+
+/* Verify that what a service needs of the store is told, with its line. */
+static void test_needs_are_told(void)
+{
+	CHECK_EQ(check_service("[service]\nprogram = cc#hello@3\n"
+			       "[order]\nrequires = db\n"),
+		 0);
+	CHECK_EQ(v.result, 0);
+	CHECK_EQ(v.n_needs, 2);
+	CHECK_EQ(v.needs[0].dir, DIR_PROGRAMS);
+	CHECK_STR(v.needs[0].name, "hello");
+	CHECK_EQ(v.needs[0].version, 3);
+	CHECK_EQ(v.needs[0].line, 2);
+	CHECK_EQ(v.needs[1].dir, DIR_RUNTIMES);
+	CHECK_STR(v.needs[1].name, "cc");
+	CHECK_EQ(check("return 1"), 0);
+	CHECK_EQ(v.n_needs, 0);
+}
+
+/* Verify that a text is refused for what is not in the store. */
+static void test_needs_are_looked_up(void)
+{
+	static const struct store_options options = { 0 };
+	char path[] = "/tmp/thox-verify.XXXXXX", command[64];
+	struct store_change change = { .event = STORE_PUBLISHED,
+				       .dir = DIR_PROGRAMS,
+				       .name = "hello.lua" };
+	struct store *s = NULL;
+
+	CHECK(mkdtemp(path));
+	CHECK_EQ(store_open(path, &options, &s), 0);
+	CHECK_EQ(store_text_from_bytes(s, DIR_PROGRAMS, "hello.lua", "", 0,
+				       &change.text),
+		 0);
+	CHECK_EQ(store_commit(s, &change, 1), 0);
+
+	check_service("[service]\nprogram = hello\n");
+	verdict_check_needs(&v, s, "a.service");
+	CHECK_EQ(v.result, 0);
+	check_service("[service]\nprogram = hello@1\nruntime = native\n");
+	verdict_check_needs(&v, s, "a.service");
+	CHECK_EQ(v.result, 0);
+	check_service("[service]\n\nprogram = hallo\n");
+	verdict_check_needs(&v, s, "a.service");
+	CHECK_EQ(v.result, -EINVAL);
+	CHECK_STR(v.reason, "a.service:3: there is no program hallo");
+	check_service("[service]\nprogram = hello@2\n");
+	verdict_check_needs(&v, s, "a.service");
+	CHECK_STR(v.reason, "a.service:2: there is no version 2 of hello");
+	check_service("[service]\nprogram = hello\nruntime = cc\n");
+	verdict_check_needs(&v, s, "a.service");
+	CHECK_STR(v.reason, "a.service:3: there is no runtime cc");
+
+	store_text_free(change.text);
+	store_free(s);
+	snprintf(command, sizeof(command), "rm -r %s", path);
+	CHECK_EQ(system(command), 0);
 }
 
 /* The parser is the verifier's only child. */
@@ -363,6 +443,21 @@ static void test_messages_are_read_without_belief(void)
 	CHECK_STR(back.reason, "why");
 	buf[n - 1] = '/';
 	CHECK_EQ(verify_reply_read(&back, buf, n), -EBADMSG);
+
+	reply.n_needs = 2;
+	reply.needs[0] = (struct verify_need){
+		.dir = DIR_RUNTIMES, .line = 7, .version = 9, .name = "dd"
+	};
+	reply.needs[1] = (struct verify_need){ .name = "hello" };
+	n = verify_reply_write(&reply, buf);
+	for (size_t i = 0; i < n; i++)
+		CHECK_EQ(verify_reply_read(&back, buf, i), -EBADMSG);
+	CHECK_EQ(verify_reply_read(&back, buf, n + 1), -EBADMSG);
+	CHECK_EQ(verify_reply_read(&back, buf, n), 0);
+	CHECK_EQ(back.n_needs, 2);
+	CHECK_EQ(back.needs[0].version, 9);
+	CHECK_STR(back.needs[0].name, "dd");
+	CHECK_STR(back.needs[1].name, "hello");
 }
 
 int main(void)
@@ -376,6 +471,9 @@ int main(void)
 	RUN(test_large_texts);
 	RUN(test_the_first_line);
 	RUN(test_services);
+	RUN(test_large_services);
+	RUN(test_needs_are_told);
+	RUN(test_needs_are_looked_up);
 	RUN(test_a_parser_that_dies_is_replaced);
 	RUN(test_a_parser_that_hangs_is_killed);
 	RUN(test_many_at_once);

@@ -64,6 +64,7 @@ static const struct {
 	{ SCMP_SYS(munmap), "malloc: large blocks" },
 	{ SCMP_SYS(mremap), "malloc: large blocks" },
 	{ SCMP_SYS(madvise), "malloc: giving back" },
+	{ SCMP_SYS(clock_gettime), "is a schedule past? (without a vDSO)" },
 	{ SCMP_SYS(exit_group), "the end" },
 };
 
@@ -144,7 +145,7 @@ static int answer(const struct verify_request *request, int fd)
 {
 	struct verify_reply reply = { .seq = request->seq };
 	struct verdict v = { 0 };
-	char buf[1024];
+	char buf[VERIFY_REPLY_BYTES];
 	int r;
 
 	set_deadline(VERIFY_DEADLINE_MSEC);
@@ -159,6 +160,8 @@ static int answer(const struct verify_request *request, int fd)
 		reply.kind = v.result == 0 ? VERIFY_GOOD : VERIFY_BAD;
 		memcpy(reply.reason, v.reason, sizeof(reply.reason));
 		memcpy(reply.runtime, v.runtime, sizeof(reply.runtime));
+		reply.n_needs = v.n_needs;
+		memcpy(reply.needs, v.needs, sizeof(reply.needs));
 	}
 	return verify_send(REQUEST_FD, buf, verify_reply_write(&reply, buf),
 			   NULL, 0, -1);
@@ -284,7 +287,7 @@ static void report_death(uint32_t seq, int signal)
 	struct verify_reply reply = { .seq = seq,
 				      .kind = VERIFY_DIED,
 				      .signal = signal };
-	char buf[64];
+	char buf[VERIFY_REPLY_BYTES];
 
 	verify_send(REQUEST_FD, buf, verify_reply_write(&reply, buf), NULL, 0,
 		    -1);

@@ -214,7 +214,7 @@ static int send_request(struct verifier *v, uint32_t seq, enum store_dir dir,
 static int receive_one(struct verifier *v, uint64_t end_ns,
 		       struct verify_reply *ret)
 {
-	char buf[1024];
+	char buf[VERIFY_REPLY_BYTES];
 	ssize_t n;
 
 	for (;;) {
@@ -270,6 +270,8 @@ static int judge(const struct verify_reply *reply, const char *name,
 	case VERIFY_GOOD:
 		memset(ret, 0, sizeof(*ret));
 		strcpy(ret->runtime, reply->runtime);
+		ret->n_needs = reply->n_needs;
+		memcpy(ret->needs, reply->needs, sizeof(ret->needs));
 		return 0;
 	case VERIFY_BAD:
 		memset(ret, 0, sizeof(*ret));

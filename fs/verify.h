@@ -11,8 +11,10 @@
  * sockets it already holds: sendmsg, recvmsg, poll.
  *
  * What is checked, by directory: programs, libraries and runtimes: Lua 5.4
- * syntax, text only (a NUL or `\27Lua` is refused); services: the file's
- * form; data: nothing.
+ * syntax, text only (a NUL or `\27Lua` is refused); services: keys and values
+ * (service/definition.h); data: nothing. What a text needs of the store is
+ * told, and looked up by verdict_check_needs(), since the parser may see
+ * nothing of it.
  *
  * Threads: any may ask; one at a time may wait for answers.
  */
@@ -30,11 +32,22 @@ struct verifier;
 #define VERIFY_MEMORY_BYTES  (256U << 20)
 #define VERIFY_DEADLINE_MSEC 2000
 
+/* Another text that this one needs. */
+struct verify_need {
+	enum store_dir dir;
+	uint32_t line;	  /* that says so */
+	uint64_t version; /* 0: any */
+	char name[NAME_MAX_BYTES + 1];
+};
+#define VERIFY_NEEDS_MAX 2U
+
 struct verdict {
 	int result;			  /* 0, or -EINVAL with a reason */
 	char reason[VERIFY_REASON_BYTES]; /* `hello:3: unexpected symbol near
 					   * '}'`; printable */
 	char runtime[NAME_MAX_BYTES + 1]; /* named by the first line, or "" */
+	uint32_t n_needs;
+	struct verify_need needs[VERIFY_NEEDS_MAX];
 };
 
 /* @program_path is the verifier's executable. Forks and execs. */
@@ -63,3 +76,8 @@ int verifier_ask(struct verifier *v, enum store_dir dir, const char *name,
 		 int fd, uint32_t *ret_ticket);
 int verifier_answer(struct verifier *v, const char *name, uint32_t ticket,
 		    struct verdict *ret_verdict);
+
+/* A good verdict becomes a refusal when something that the text of @name needs
+ * is not in the store. */
+struct store;
+void verdict_check_needs(struct verdict *v, struct store *s, const char *name);

@@ -18,8 +18,20 @@ struct request_head {
 struct reply_head {
 	uint32_t seq;
 	int32_t signal;
-	uint8_t kind, reason_size, runtime_size, zero;
+	uint8_t kind, reason_size, runtime_size, n_needs;
 };
+
+struct need_head {
+	uint64_t version;
+	uint32_t line;
+	uint8_t dir, name_size, zero[2];
+};
+
+_Static_assert(sizeof(struct reply_head) + 256 + NAME_MAX_BYTES +
+			       VERIFY_NEEDS_MAX * (sizeof(struct need_head) +
+						   NAME_MAX_BYTES) <=
+		       VERIFY_REPLY_BYTES,
+	       "a reply has room for all that it may hold");
 
 size_t verify_request_write(const struct verify_request *request, void *buf)
 {
@@ -66,11 +78,24 @@ int verify_request_read(struct verify_request *ret_request, void *data,
 	return 0;
 }
 
+static char *write_need(char *p, const struct verify_need *need)
+{
+	struct need_head head = { .version = need->version,
+				  .line = need->line,
+				  .dir = (uint8_t)need->dir,
+				  .name_size = (uint8_t)strlen(need->name) };
+
+	memcpy(p, &head, sizeof(head));
+	memcpy(p + sizeof(head), need->name, head.name_size);
+	return p + sizeof(head) + head.name_size;
+}
+
 size_t verify_reply_write(const struct verify_reply *reply, void *buf)
 {
 	struct reply_head head = { .seq = reply->seq,
 				   .signal = reply->signal,
-				   .kind = (uint8_t)reply->kind };
+				   .kind = (uint8_t)reply->kind,
+				   .n_needs = (uint8_t)reply->n_needs };
 	size_t reason = strlen(reply->reason), runtime = strlen(reply->runtime);
 	char *p = (char *)buf + sizeof(head);
 
@@ -79,7 +104,29 @@ size_t verify_reply_write(const struct verify_reply *reply, void *buf)
 	memcpy(buf, &head, sizeof(head));
 	memcpy(p, reply->reason, reason);
 	memcpy(p + reason, reply->runtime, runtime);
-	return sizeof(head) + reason + runtime;
+	p += reason + runtime;
+	for (uint32_t i = 0; i < reply->n_needs; i++)
+		p = write_need(p, &reply->needs[i]);
+	return (size_t)(p - (char *)buf);
+}
+
+/* How many bytes of @size it takes, 0 when it is none. */
+static size_t read_need(struct verify_need *ret, const char *p, size_t size)
+{
+	struct need_head head;
+
+	if (size < sizeof(head))
+		return 0;
+	memcpy(&head, p, sizeof(head));
+	if (head.dir >= DIR_COUNT || head.zero[0] || head.zero[1] ||
+	    head.name_size > NAME_MAX_BYTES ||
+	    size - sizeof(head) < head.name_size)
+		return 0;
+	*ret = (struct verify_need){ .dir = (enum store_dir)head.dir,
+				     .line = head.line,
+				     .version = head.version };
+	memcpy(ret->name, p + sizeof(head), head.name_size);
+	return name_valid(ret->name) ? sizeof(head) + head.name_size : 0;
 }
 
 int verify_reply_read(struct verify_reply *ret_reply, const void *data,
@@ -93,9 +140,10 @@ int verify_reply_read(struct verify_reply *ret_reply, const void *data,
 		return -EBADMSG;
 	memcpy(&head, data, sizeof(head));
 	size -= sizeof(head);
-	if (head.kind > VERIFY_BROKEN || head.zero || head.signal < 0 ||
-	    size != (size_t)head.reason_size + head.runtime_size ||
-	    head.runtime_size > NAME_MAX_BYTES)
+	if (head.kind > VERIFY_BROKEN || head.signal < 0 ||
+	    size < (size_t)head.reason_size + head.runtime_size ||
+	    head.runtime_size > NAME_MAX_BYTES ||
+	    head.n_needs > VERIFY_NEEDS_MAX)
 		return -EBADMSG;
 
 	reply.seq = head.seq;
@@ -104,6 +152,18 @@ int verify_reply_read(struct verify_reply *ret_reply, const void *data,
 	memcpy(reply.reason, p, head.reason_size);
 	memcpy(reply.runtime, p + head.reason_size, head.runtime_size);
 	if (reply.runtime[0] && !name_valid(reply.runtime))
+		return -EBADMSG;
+	p += head.reason_size + head.runtime_size;
+	size -= (size_t)head.reason_size + head.runtime_size;
+	for (; reply.n_needs < head.n_needs; reply.n_needs++) {
+		size_t n = read_need(&reply.needs[reply.n_needs], p, size);
+
+		if (n == 0)
+			return -EBADMSG;
+		p += n;
+		size -= n;
+	}
+	if (size > 0)
 		return -EBADMSG;
 	*ret_reply = reply;
 	return 0;

@@ -43,6 +43,8 @@ struct verify_reply {
 	int signal;
 	char reason[VERIFY_REASON_BYTES]; /* as sent: perhaps not printable */
 	char runtime[NAME_MAX_BYTES + 1];
+	uint32_t n_needs;
+	struct verify_need needs[VERIFY_NEEDS_MAX];
 };
 
 /* The bytes of a request before its text, in @buf of VERIFY_MESSAGE_BYTES. */
@@ -51,6 +53,8 @@ size_t verify_request_write(const struct verify_request *request, void *buf);
 int verify_request_read(struct verify_request *ret_request, void *data,
 			size_t size);
 
+/* In @buf of VERIFY_REPLY_BYTES. */
+#define VERIFY_REPLY_BYTES 1024
 size_t verify_reply_write(const struct verify_reply *reply, void *buf);
 int verify_reply_read(struct verify_reply *ret_reply, const void *data,
 		      size_t size);

@@ -5,17 +5,16 @@
 #include "fs/verify_text.h"
 
 #include <errno.h>
-#include <ini.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/util.h"
+#include "service/definition.h"
 
-/* A service file is a page of settings, not a document. */
-#define SERVICE_BYTES (64U << 10)
 /* A first line is looked at this far. */
 #define LINE_BYTES 512U
 
@@ -241,48 +240,75 @@ static int check_lua(const char *name, struct verify_source *source,
 	return rd.error < 0 ? rd.error : 0;
 }
 
-static int on_setting(void *user, const char *section, const char *key,
-		      const char *value)
+/* Nothing of the store is seen here: what is needed is told instead. */
+static int on_need(void *user, const struct definition_need *need)
 {
-	/* Which keys and values there are is checked elsewhere. */
-	(void)user;
-	(void)section;
-	(void)key;
-	(void)value;
-	return 1;
+	struct verdict *v = user;
+	struct verify_need *known = NULL;
+
+	if (need->dir == DIR_SERVICES)
+		return -ENODATA; /* may come later */
+	for (uint32_t i = 0; i < v->n_needs; i++)
+		if (v->needs[i].dir == need->dir)
+			known = &v->needs[i];
+	if (!known && v->n_needs < VERIFY_NEEDS_MAX)
+		known = &v->needs[v->n_needs++];
+	if (!known)
+		return -ENODATA;
+	known->dir = need->dir;
+	known->line = need->line;
+	known->version = need->version;
+	strcpy(known->name, need->name);
+	return -ENODATA;
+}
+
+static int64_t now_s(void)
+{
+	struct timespec now;
+
+	return clock_gettime(CLOCK_REALTIME, &now) < 0 ? 0 : now.tv_sec;
+}
+
+static int check_definition(const char *name, const char *text, size_t size,
+			    struct verdict *v)
+{
+	struct definition_lookup lookup = { .has = on_need, .user = v };
+	struct definition_source source = { .name = name,
+					    .text = text,
+					    .size = size,
+					    .lookup = &lookup,
+					    .now_s = now_s() };
+	struct definition_notes notes;
+	struct definition *d = NULL;
+	int r = definition_parse(&source, &d, &notes);
+
+	definition_free(d);
+	if (r != -EINVAL)
+		return r;
+	definition_reason(&notes, name, v->reason, sizeof(v->reason));
+	v->result = -EINVAL;
+	return 0;
 }
 
 static int check_service(const char *name, struct verify_source *source,
 			 struct verdict *v)
 {
-	_cleanup_(freep) char *text = malloc(SERVICE_BYTES + 1);
-	const char *bytes, *nul;
+	_cleanup_(freep) char *text = malloc(DEFINITION_BYTES);
+	const char *bytes;
 	size_t size = 0;
 	ssize_t n;
-	int line;
 
 	if (!text)
 		return -ENOMEM;
 	while ((n = source->next(source, &bytes)) > 0) {
-		if (size + (size_t)n > SERVICE_BYTES)
+		if (size + (size_t)n > DEFINITION_BYTES)
 			return refuse(v, name,
 				      ": a service file is at most %u KiB",
-				      SERVICE_BYTES >> 10);
+				      DEFINITION_BYTES >> 10);
 		memcpy(text + size, bytes, (size_t)n);
 		size += (size_t)n;
 	}
-	if (n < 0)
-		return (int)n;
-	text[size] = '\0';
-	nul = memchr(text, '\0', size);
-	if (nul)
-		return refuse(v, name, ": the text contains a NUL byte");
-	line = ini_parse_string(text, on_setting, NULL);
-	if (line > 0)
-		return refuse(v, name,
-			      ":%d: neither `[section]` nor `key = value`",
-			      line);
-	return line < 0 ? -ENOMEM : 0;
+	return n < 0 ? (int)n : check_definition(name, text, size, v);
 }
 
 int verify_text(enum store_dir dir, const char *name,

@@ -85,7 +85,7 @@ _thoxctl() {
 	case "${words[*]:0:2}" in
 	"")
 		mapfile -t COMPREPLY < <(compgen -W "ps status kill terminate \
-			pause resume call push listen bus trace logs mount unmount label shutdown store" -- "$cur")
+			pause resume call push listen bus trace logs mount unmount label shutdown verify store" -- "$cur")
 		;;
 	store)
 		mapfile -t COMPREPLY < <(compgen -W "ls cat put log diff \
@@ -105,6 +105,9 @@ _thoxctl() {
 		mapfile -t COMPREPLY < <(compgen -W "$(_thox_names services) \
 			--follow --lines --since --until --grep --priority \
 			--output" -- "$cur")
+		;;
+	verify)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		;;
 	mount* | unmount*)
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")

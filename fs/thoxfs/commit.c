@@ -118,6 +118,9 @@ static void verify(struct thoxfs *fs, struct job *first)
 		if (verifier_answer(fs->verifier, job->name, job->ticket,
 				    &job->verdict) < 0)
 			no_verdict(fs, job);
+		else
+			verdict_check_needs(&job->verdict, fs->store,
+					    job->name);
 	}
 }
 

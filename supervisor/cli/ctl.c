@@ -103,6 +103,12 @@ const struct command ctl_commands[] = {
 	{ "shutdown", "", "end the instance and all its processes",
 	  "Returns when nothing is left of it.", 0, 0, START_NEVER,
 	  ctl_shutdown, NULL, false },
+	{ "verify", "FILE|- [NAME]", "check a service definition",
+	  "Says what a copy into services/ would be refused for, and what has "
+	  "no\neffect, without installing anything. NAME is what the service "
+	  "will be\ncalled, by default as its file. The exit code is 5 when it "
+	  "has errors.",
+	  1, 2, START_UNNEEDED, ctl_verify, NULL, false },
 	{ "store ls", "[DIR|NAME]", "list programs, or another directory",
 	  "DIR is programs, libraries, runtimes, services or data.", 0, 1,
 	  START_UNNEEDED, ctl_store_ls, NULL, false },

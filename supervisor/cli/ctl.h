@@ -108,5 +108,8 @@ int ctl_store_rm(struct ctl *ctl);
 /* ctl_diff.c */
 int ctl_store_diff(struct ctl *ctl);
 
+/* ctl_verify.c: a service definition in a file */
+int ctl_verify(struct ctl *ctl);
+
 /* Says `cannot …: strerror` and gives the exit code for it. */
 int ctl_fail(const char *what, int r);

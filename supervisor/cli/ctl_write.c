@@ -82,8 +82,8 @@ static int freeze(struct store *s, const struct store_name *name, int fd,
 	return r;
 }
 
-static int check(const struct store_name *name, const struct store_text *text,
-		 struct verdict *ret_verdict)
+static int check(struct store *s, const struct store_name *name,
+		 const struct store_text *text, struct verdict *ret_verdict)
 {
 	_cleanup_(verifier_freep) struct verifier *v = NULL;
 	char path[PATH_MAX];
@@ -95,7 +95,10 @@ static int check(const struct store_name *name, const struct store_text *text,
 	if (r == 0)
 		r = verifier_check(v, name->dir, name->ref.name,
 				   store_text_fd(text), ret_verdict);
-	return r < 0 ? ctl_fail(path, r) : CTL_OK;
+	if (r < 0)
+		return ctl_fail(path, r);
+	verdict_check_needs(ret_verdict, s, name->ref.name);
+	return CTL_OK;
 }
 
 static void report(const struct ctl *ctl, const struct store_entry *e)
@@ -122,7 +125,7 @@ static int commit(const struct ctl *ctl, struct store *s,
 		.text = text,
 		.runtime = verdict.runtime,
 	};
-	int r = check(name, text, &verdict);
+	int r = check(s, name, text, &verdict);
 
 	if (r != CTL_OK)
 		return r;
