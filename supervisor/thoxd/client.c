@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "rpc/control.h"
 #include "rpc/status.h"
+#include "thoxd/attach.h"
 #include "thoxd/message.h"
 #include "thoxd/policy.h"
 #include "thoxd/request.h"
@@ -33,6 +34,7 @@ static void release(struct client *c)
 
 	starter_leave_and_kill(&c->starter, CAUSE_KILLED);
 	request_client_gone(c);
+	c->attached = attached_free(c->attached);
 	peer_close(&c->peer);
 	list_remove(&c->list);
 	s->n_clients--;
@@ -45,18 +47,23 @@ static void release(struct client *c)
 /* --- what it is told ------------------------------------------------------
  */
 
-void client_send(struct client *c, const struct mp_writer *w)
+void client_send_fd(struct client *c, const struct mp_writer *w, int fd)
 {
 	int r;
 
 	if (c->peer.closed)
 		return;
-	r = peer_send(&c->peer, w, NULL, 0);
+	r = peer_send(&c->peer, w, &fd, fd >= 0);
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
 		log_warnx("client pid=%d cannot be told: %s", (int)c->pid,
 			  strerror(-r));
 	if (r < 0)
 		release(c);
+}
+
+void client_send(struct client *c, const struct mp_writer *w)
+{
+	client_send_fd(c, w, -1);
 }
 
 static void send_hello(struct client *c)
@@ -169,6 +176,8 @@ static int on_message(struct peer *p, struct link_message *raw)
 
 	if (c->done)
 		return 0;
+	if (c->attached && principal_takes(raw))
+		return principal_message(attached_principal(c->attached), raw);
 	r = client_message_parse(raw->data, raw->size, raw->n_fds, &m);
 	if (r < 0)
 		return r;
@@ -183,6 +192,8 @@ static int on_message(struct peer *p, struct link_message *raw)
 		return on_signal(c, &m);
 	case CONTROL_EVAL:
 		return on_eval(c, &m);
+	case CONTROL_ATTACH:
+		return attach(c, m.name);
 	case CONTROL_REQUEST:
 		request_handle(c, m.id, m.verb, m.arguments);
 		return 0;

@@ -16,6 +16,8 @@
 #include "thoxd/run.h"
 #include "thoxd/server.h"
 
+struct attached;
+
 #define CLIENT_NEW_MAX	    256U
 #define CLIENT_HELLO_S	    5.0
 #define CLIENT_SILENT_BYTES 4096U /* one message before hello */
@@ -26,9 +28,10 @@ struct client {
 	struct peer peer;
 	uid_t uid;
 	pid_t pid;
-	bool greeted;		/* said hello */
-	bool done;		/* its last message was sent */
-	struct starter starter; /* of its run */
+	bool greeted;		   /* said hello */
+	bool done;		   /* its last message was sent */
+	struct starter starter;	   /* of its run */
+	struct attached *attached; /* NULL: it is no native process */
 	double since; /* loop time: of the connection, then of being done */
 	struct garbage garbage;
 };
@@ -38,6 +41,7 @@ void client_stop_listening(struct server *s);
 
 /* Messages to it. A client that takes nothing is let go. */
 void client_send(struct client *c, const struct mp_writer *w);
+void client_send_fd(struct client *c, const struct mp_writer *w, int fd);
 void client_send_refused(struct client *c, int status, const char *message,
 			 const char *hint);
 /* Its last message was sent: it closes. */

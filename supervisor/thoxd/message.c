@@ -141,6 +141,18 @@ static void parse_signal(struct mp_reader *r, unsigned items,
 		m->columns = mp_read_uint(r);
 }
 
+static void parse_attach(struct mp_reader *r, struct client_message *m)
+{
+	uint32_t n = mp_read_map(r);
+
+	while (n-- > 0 && !r->bad) {
+		if (mp_bytes_equal(mp_read_str(r), "name"))
+			m->name = mp_read_str(r);
+		else
+			mp_skip(r);
+	}
+}
+
 int client_message_parse(const void *data, size_t size, unsigned n_fds,
 			 struct client_message *ret)
 {
@@ -175,6 +187,10 @@ int client_message_parse(const void *data, size_t size, unsigned n_fds,
 		m.verb = mp_read_str(&r);
 		if (items > 3)
 			m.arguments = mp_read_raw(&r);
+		break;
+	case CONTROL_ATTACH:
+		ok = items == 2;
+		parse_attach(&r, &m);
 		break;
 	case CONTROL_EVAL:
 		ok = items == 2;

@@ -44,6 +44,7 @@ struct client_message {
 	struct mp_bytes verb;
 	struct mp_bytes arguments; /* the encoded map */
 	struct mp_bytes text;	   /* eval */
+	struct mp_bytes name;	   /* attach */
 };
 int client_message_parse(const void *data, size_t size, unsigned n_fds,
 			 struct client_message *ret);

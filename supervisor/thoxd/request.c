@@ -14,14 +14,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "rpc/control.h"
 #include "rpc/status.h"
+#include "rpc/wire.h"
+#include "thoxd/bus.h"
 #include "thoxd/label.h"
 #include "thoxd/message.h"
 #include "thoxd/run.h"
 #include "thoxd/runner.h"
 #include "thoxd/status.h"
+#include "thoxd/trace.h"
 
 #define LATER (-1) /* instead of a status: it is answered later */
 
@@ -32,6 +36,7 @@ struct request {
 	const struct command *command;
 	struct request_arguments arguments;
 	struct mp_writer value; /* of an OK reply */
+	int fd;			/* goes with it, owned; -1: none */
 	char message[256];	/* of another */
 };
 
@@ -70,7 +75,8 @@ static void reply(struct request *q, int status)
 		mp_write_raw(&w, q->value.data, q->value.used);
 	else
 		mp_write_nil(&w);
-	client_send(q->client, &w);
+	client_send_fd(q->client, &w, status == STATUS_OK ? q->fd : -1);
+	q->fd = fd_close(q->fd);
 	mp_writer_deinit(&w);
 }
 
@@ -155,6 +161,53 @@ static int do_signal(struct request *q)
 	return STATUS_OK;
 }
 
+/* --- the bus --------------------------------------------------------------
+ */
+
+static int do_bus(struct request *q)
+{
+	bus_write_list(q->server, &q->value);
+	return STATUS_OK;
+}
+
+static int complain_trace(struct request *q, int error)
+{
+	const struct request_arguments *a = &q->arguments;
+
+	if (error != -ESRCH)
+		return complain(q, STATUS_ERROR, "%s",
+				error == -EAGAIN ? "it does not read what "
+						   "thoxd tells it"
+						 : strerror(-error));
+	if (a->pid)
+		return complain(q, STATUS_NOT_FOUND, "no such process: %llu",
+				(unsigned long long)a->pid);
+	return complain(q, STATUS_NOT_FOUND, "nobody provides %.*s",
+			(int)a->name.size, a->name.p);
+}
+
+static int do_trace(struct request *q)
+{
+	const struct request_arguments *a = &q->arguments;
+	struct principal *p = NULL;
+	int r = -ESRCH;
+
+	if (!a->pid == !a->name.size)
+		return complain(q, STATUS_INVALID,
+				"either a pid or a name is wanted");
+	if (a->name.size && !wire_check_name(a->name.p, a->name.size))
+		return complain(q, STATUS_INVALID,
+				"not a name that can be called");
+	if (a->pid)
+		p = principal_find(q->server, (pid_t)a->pid);
+	if (p || a->name.size)
+		r = trace_start(q->server, p, a->name, &q->fd);
+	if (r < 0)
+		return complain_trace(q, r);
+	mp_write_map(&q->value, 0);
+	return STATUS_OK;
+}
+
 /* --- the mount and the end ------------------------------------------------
  */
 
@@ -207,9 +260,9 @@ void request_mount_settled(struct server *s)
 	while (!list_empty(&s->mount_requests)) {
 		struct mount_request *w = list_first(
 			&s->mount_requests, struct mount_request, list);
-		struct request q = { .server = s,
-				     .client = w->client,
-				     .id = w->id };
+		struct request q = {
+			.server = s, .client = w->client, .id = w->id, .fd = -1
+		};
 
 		list_remove(&w->list);
 		mp_writer_init_heap(&q.value);
@@ -303,6 +356,8 @@ static const struct command commands[] = {
 	{ "terminate", do_signal, RUN_TERMINATE, "ask a process to end" },
 	{ "pause", do_signal, RUN_PAUSE, "stop a process" },
 	{ "resume", do_signal, RUN_RESUME, "let a stopped one go on" },
+	{ "bus", do_bus, 0, "list the names that are provided" },
+	{ "trace", do_trace, 0, "follow calls and answers" },
 	{ "mount", do_mount, 0, "mount the store" },
 	{ "unmount", do_unmount, 0, "unmount the store" },
 	{ "label", do_label, 0, "this machine's label" },
@@ -312,7 +367,12 @@ static const struct command commands[] = {
 void request_handle(struct client *c, uint64_t id, struct mp_bytes verb,
 		    struct mp_bytes arguments)
 {
-	struct request q = { .server = c->server, .client = c, .id = id };
+	struct request q = {
+		.server = c->server,
+		.client = c,
+		.id = id,
+		.fd = -1,
+	};
 	int status = STATUS_INVALID;
 
 	mp_writer_init_heap(&q.value);

@@ -156,6 +156,36 @@ static void test_kinds_of_others(void)
 	}
 }
 
+/* Verify what a native process says of itself, and what a run may. */
+static void test_attach_and_rules(void)
+{
+	struct client_message m;
+
+	begin(2, CONTROL_ATTACH);
+	mp_write_map(&w, 2);
+	mp_write_str(&w, "later");
+	mp_write_nil(&w);
+	mp_write_str(&w, "name");
+	mp_write_str(&w, "http");
+	CHECK_EQ(client(0, &m), 0);
+	CHECK(mp_bytes_equal(m.name, "http"));
+	CHECK_EQ(client(1, &m), -EBADMSG);
+	begin(2, CONTROL_RUN);
+	mp_write_map(&w, 1);
+	mp_write_str(&w, "allow");
+	mp_write_map(&w, 1);
+	mp_write_str(&w, "call");
+	mp_write_array(&w, 0);
+	CHECK_EQ(client(3, &m), 0);
+	CHECK_EQ(m.allow.size, 7);
+	CHECK_EQ(m.deny.size, 0);
+	begin(2, CONTROL_RUN);
+	mp_write_map(&w, 1);
+	mp_write_str(&w, "deny");
+	mp_write_array(&w, 0);
+	CHECK_EQ(client(3, &m), -EBADMSG);
+}
+
 /* Verify that each message cut anywhere is refused. */
 static void test_cut_messages(void)
 {
@@ -392,6 +422,7 @@ int main(void)
 	RUN(test_a_wrong_type);
 	RUN(test_signals);
 	RUN(test_kinds_of_others);
+	RUN(test_attach_and_rules);
 	RUN(test_cut_messages);
 	RUN(test_command_arguments);
 	RUN(test_a_runner);
