@@ -40,8 +40,8 @@ void definition_set_defaults(struct reading *rd)
 	d->notify = true;
 	d->interval_ms = 10000;
 	d->failures = 3;
-	d->log_keep = 5;
-	d->log_rotate_bytes = 10U << 20;
+	d->log_keep = 8;
+	d->log_rotate_bytes = 8U << 20;
 	d->log_rotate_ms = DEFINITION_NONE;
 }
 

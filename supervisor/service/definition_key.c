@@ -109,7 +109,7 @@ const struct key definition_keys[] = {
 	{ "allow", "store", KEY_PATTERNS, FIELD(store),
 	  .max = DEFINITION_PATTERNS_MAX },
 
-	{ "log", "keep", KEY_COUNT, FIELD(log_keep), .min = 0, .max = 1000 },
+	{ "log", "keep", KEY_COUNT, FIELD(log_keep), .min = 1, .max = 1000 },
 	{ "log", "rotate-size", KEY_BYTES, FIELD(log_rotate_bytes), .min = 4096,
 	  .max = TIB, .none = true },
 	{ "log", "rotate-age", KEY_MS, FIELD(log_rotate_ms), .min = 60 * SECOND,

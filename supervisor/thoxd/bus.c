@@ -53,14 +53,20 @@ static bool cut(struct mp_bytes *name)
 	return name->size > 0;
 }
 
+/* One that is only waited for has no provider yet. */
+static bool serves(const struct bus_name *n)
+{
+	return !list_empty(&n->primary) || !list_empty(&n->fallbacks);
+}
+
 struct bus_name *bus_lookup(struct server *s, struct mp_bytes name)
 {
 	struct bus_name *n;
 
 	do
 		n = find(s, name);
-	while (!n && cut(&name));
-	return n;
+	while ((!n || !serves(n)) && cut(&name));
+	return n && serves(n) ? n : NULL;
 }
 
 struct list *bus_providers(struct bus_name *n)
@@ -78,6 +84,7 @@ static struct bus_name *name_new(struct server *s, struct mp_bytes name)
 	memcpy(n->name, name.p, name.size);
 	list_init(&n->primary);
 	list_init(&n->fallbacks);
+	list_init(&n->waiting);
 	list_append(&s->bus.all, &n->list);
 	table_add(&s->bus.names, &n->entry, table_hash(name.p, name.size));
 	return n;
@@ -85,7 +92,7 @@ static struct bus_name *name_new(struct server *s, struct mp_bytes name)
 
 static void name_check(struct server *s, struct bus_name *n)
 {
-	if (!list_empty(&n->primary) || !list_empty(&n->fallbacks))
+	if (serves(n) || !list_empty(&n->waiting))
 		return;
 	table_remove(&s->bus.names, &n->entry);
 	list_remove(&n->list);
@@ -107,7 +114,7 @@ static void forget(struct list *providers, struct mp_bytes name)
 static struct provider *find_provider(struct bus_name *n,
 				      const struct principal *p)
 {
-	struct list *lists[] = { &n->primary, &n->fallbacks };
+	struct list *lists[] = { &n->primary, &n->fallbacks, &n->waiting };
 	struct provider *provider, *after;
 
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
@@ -125,6 +132,8 @@ static int check(struct bus_name *n, const struct principal *p, bool fallback,
 
 	if (find_provider(n, p))
 		return -EALREADY;
+	if (list_empty(list)) /* then whoever waits has it */
+		list = &n->waiting;
 	if (list_empty(list))
 		return 0;
 	first = list_first(list, struct provider, of_name);
@@ -140,7 +149,8 @@ static void provider_remove(struct provider *provider)
 	struct bus_name *n = provider->name;
 
 	provider->principal->n_bindings--;
-	s->bus.n_providers--;
+	if (!provider->waits)
+		s->bus.n_providers--;
 	list_remove(&provider->of_name);
 	list_remove(&provider->of_principal);
 	context_put(provider->context);
@@ -163,11 +173,29 @@ static int provider_add(struct bus_name *n, struct principal *p, bool fallback)
 	provider->name = n;
 	provider->principal = p;
 	provider->fallback = fallback;
-	list_append(fallback ? &n->fallbacks : &n->primary, &provider->of_name);
+	provider->waits = p->in_waiting;
+	list_append(provider->waits ? &n->waiting
+		    : fallback	    ? &n->fallbacks
+				    : &n->primary,
+		    &provider->of_name);
 	list_append(&p->providers, &provider->of_principal);
 	p->n_bindings++;
-	p->server->bus.n_providers++;
+	if (!provider->waits)
+		p->server->bus.n_providers++;
 	return 0;
+}
+
+static void provider_serve(struct provider *provider)
+{
+	struct bus_name *n = provider->name;
+
+	if (!provider->waits)
+		return;
+	provider->waits = false;
+	list_remove(&provider->of_name);
+	list_append(provider->fallback ? &n->fallbacks : &n->primary,
+		    &provider->of_name);
+	provider->principal->server->bus.n_providers++;
 }
 
 /* Those who were served from above, by the others, or by fallbacks. */
@@ -208,10 +236,32 @@ int bus_bind(struct principal *p, struct mp_bytes name, bool fallback,
 		name_check(s, n);
 		return r;
 	}
-	tell_of_new(s, n);
+	if (!p->in_waiting)
+		tell_of_new(s, n);
 	if (p->ops && p->ops->bound)
 		p->ops->bound(p, n->name);
 	return 0;
+}
+
+void bus_promote(struct principal *p)
+{
+	struct provider *provider, *after;
+
+	p->in_waiting = false;
+	list_each(provider, after, &p->providers, of_principal)
+	{
+		if (!provider->waits)
+			continue;
+		provider_serve(provider);
+		tell_of_new(p->server, provider->name);
+	}
+}
+
+bool bus_has_bound(const struct principal *p, struct mp_bytes name)
+{
+	struct bus_name *n = find(p->server, name);
+
+	return n && find_provider(n, p);
 }
 
 int bus_unbind(struct principal *p, struct mp_bytes name)
@@ -251,15 +301,20 @@ int bus_take_over(struct mp_bytes name, struct principal *from,
 {
 	struct bus_name *n = find(from->server, name);
 	struct provider *old = n ? find_provider(n, from) : NULL;
+	struct provider *new = n ? find_provider(n, to) : NULL;
 	int r;
 
 	if (!old)
 		return -ENOENT;
-	if (to->n_bindings >= PRINCIPAL_BINDINGS_MAX)
-		return -ENOSPC;
-	r = find_provider(n, to) ? 0 : provider_add(n, to, old->fallback);
-	if (r < 0)
-		return r;
+	if (!new) {
+		if (to->n_bindings >= PRINCIPAL_BINDINGS_MAX)
+			return -ENOSPC;
+		r = provider_add(n, to, old->fallback);
+		if (r < 0)
+			return r;
+		new = find_provider(n, to);
+	}
+	provider_serve(new);
 	context_forget(old->context, name);
 	tell_move(from, name);
 	provider_remove(old);

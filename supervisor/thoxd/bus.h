@@ -8,6 +8,9 @@
  * of the longest prefix of its name at a dot, so a look-up costs as much as
  * the name has parts, however many names there are. thoxd's own names
  * (native.h) and what lies below them cannot be bound.
+ *
+ * A principal that is only to take over later (`in_waiting`) binds names as
+ * others do, but serves nobody before bus_take_over() or bus_promote().
  */
 
 #include <stdbool.h>
@@ -36,6 +39,7 @@ struct provider {
 	struct principal *principal;
 	struct context *context;
 	bool fallback;
+	bool waits; /* serves nobody yet */
 	struct list of_name;
 	struct list of_principal;
 };
@@ -45,6 +49,7 @@ struct bus_name {
 	struct list list;
 	struct list primary;   /* providers */
 	struct list fallbacks; /* likewise */
+	struct list waiting;   /* likewise, of both kinds */
 	size_t size;
 	char name[];
 };
@@ -62,13 +67,19 @@ int bus_unbind(struct principal *p, struct mp_bytes name); /* -ENOENT */
 void bus_principal_gone(struct principal *p);
 
 /* Another instance serves from now on: @from, which keeps its links until it
- * has left them, is told CONTROL_MOVE. @to has not bound the name. -ENOENT:
- * @from has not either; -ENOSPC, -ENOMEM. */
+ * has left them, is told CONTROL_MOVE. @to need not have bound the name.
+ * -ENOENT: @from has not; -ENOSPC, -ENOMEM. */
 int bus_take_over(struct mp_bytes name, struct principal *from,
 		  struct principal *to);
 
+/* What it has bound while it waited serves from now on, and so does what it
+ * will bind. */
+void bus_promote(struct principal *p);
+
 /* The name that provides @name: itself or above it; NULL: nobody does. */
 struct bus_name *bus_lookup(struct server *s, struct mp_bytes name);
+/* Has it bound this very name, in waiting or not? */
+bool bus_has_bound(const struct principal *p, struct mp_bytes name);
 /* Those of its providers that serve now: not empty. */
 struct list *bus_providers(struct bus_name *n);
 

@@ -106,6 +106,8 @@ struct principal {
 	uint64_t forgot; /* the last CONTROL_FORGET that it was sent */
 
 	/* of bus.c and zero.c */
+	bool in_waiting;	      /* its names serve nobody yet: set before
+				       * it begins, ended by bus_promote() */
 	struct list providers;	      /* the names it has bound */
 	struct list zeros;	      /* links to thoxd that act as it */
 	struct zero_want *wants_zero; /* asked for, not made yet */

@@ -250,6 +250,11 @@ static void init_principal(struct run *run, const struct run_spec *q)
 	principal_set_policy(p, q->policy);
 }
 
+static uint64_t limit(uint64_t said, uint64_t usual)
+{
+	return said == RUN_NO_LIMIT ? 0 : said ? said : usual;
+}
+
 static struct run *run_alloc(struct server *s, const struct run_spec *q,
 			     const struct program *p)
 {
@@ -268,10 +273,10 @@ static struct run *run_alloc(struct server *s, const struct run_spec *q,
 	run->server = s;
 	list_init(&run->waiting);
 	run->version = p->version;
-	run->memory_bytes =
-		q->memory_bytes ? q->memory_bytes : config->memory_bytes;
-	run->cpu_ms = q->cpu_ms ? q->cpu_ms : config->cpu_ms;
-	run->wall_ms = q->wall_ms ? q->wall_ms : config->wall_ms;
+	run->memory_bytes = limit(q->memory_bytes, config->memory_bytes);
+	run->cpu_ms = limit(q->cpu_ms, config->cpu_ms);
+	run->wall_ms = limit(q->wall_ms, config->wall_ms);
+	run->grace_ms = limit(q->grace_ms, config->grace_ms);
 	run->tasks = q->tasks ? q->tasks : config->tasks;
 	run->descriptors =
 		q->descriptors ? q->descriptors : config->descriptors;
@@ -279,8 +284,7 @@ static struct run *run_alloc(struct server *s, const struct run_spec *q,
 	init_principal(run, q);
 	ev_timer_init(&run->wall, on_wall, (double)run->wall_ms / 1000, 0.);
 	ev_timer_init(&run->cpu, on_cpu, (double)run->cpu_ms / 1000, 0.);
-	ev_timer_init(&run->grace, on_grace, (double)config->grace_ms / 1000,
-		      0.);
+	ev_timer_init(&run->grace, on_grace, (double)run->grace_ms / 1000, 0.);
 	return run;
 }
 

@@ -69,6 +69,7 @@ struct run {
 	uint64_t memory_bytes; /* limits; 0: none */
 	uint64_t cpu_ms;
 	uint64_t wall_ms;
+	uint64_t grace_ms;
 	uint64_t tasks;
 	uint64_t descriptors;
 	bool interactive;

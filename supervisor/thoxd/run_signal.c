@@ -51,7 +51,7 @@ static int terminate(struct run *run)
 	run->terminating = true;
 	if (run->paused)
 		(void)pause_or_resume(run, false);
-	if (!ev_is_active(&run->grace))
+	if (run->grace_ms && !ev_is_active(&run->grace))
 		ev_timer_start(run->server->loop, &run->grace);
 	return 0;
 }

@@ -16,6 +16,8 @@
 
 struct policy;
 
+#define RUN_NO_LIMIT UINT64_MAX
+
 struct run_spec {
 	/* what */
 	struct mp_bytes name;	 /* `hello`, `cc#worm@3`; of a text: to show */
@@ -34,10 +36,11 @@ struct run_spec {
 	uint64_t rows;	       /* of the terminal that stdout is */
 	uint64_t columns;
 
-	/* limits; default: the instance's */
+	/* limits; default: the instance's; RUN_NO_LIMIT: none */
 	uint64_t memory_bytes;
 	uint64_t cpu_ms;
 	uint64_t wall_ms;
+	uint64_t grace_ms; /* from terminate to kill; none: the starter's */
 	uint64_t tasks;
 	uint64_t descriptors;
 	uint64_t processes; /* that come of it, at a time */

@@ -198,6 +198,62 @@ static void test_take_over(void)
 	CHECK(tear_down());
 }
 
+/* Verify that whoever waits to take over serves nobody before that, and keeps
+ * others from the name. */
+static void test_in_waiting(void)
+{
+	struct mp_bytes name = { "n", 1 }, other = { "m.x", 3 };
+	struct told t;
+
+	set_up();
+	a->principal.service = b->principal.service = "n";
+	b->principal.in_waiting = true;
+	CHECK_EQ(bind_name(a, "n"), STATUS_OK);
+	CHECK_EQ(bind_name(b, "n"), STATUS_OK);
+	CHECK_EQ(bind_name(b, "n"), STATUS_ERROR);
+	CHECK_EQ(bind_name(b, "m.x"), STATUS_OK);
+	CHECK(bus_has_bound(&b->principal, other));
+	CHECK(!bus_has_bound(&a->principal, other));
+	CHECK_EQ(server.bus.n_providers, 1);
+	CHECK_EQ(ask(c, 1, "n")->n_contexts, 1);
+	CHECK_EQ(hear(c).pid, 11);
+	(void)hear(a);
+	CHECK_EQ(status_of(ask(c, 2, "m.x")), STATUS_NOT_FOUND);
+	CHECK_EQ(bind_name(c, "m"), STATUS_OK);
+	CHECK_STR(heard_text(ask(a, 3, "m.x")), "m");
+	(void)hear(a);
+	(void)hear(c);
+	CHECK_EQ(bind_name(c, "m.x"), STATUS_ERROR);
+
+	CHECK_EQ(bus_take_over(name, &a->principal, &b->principal), 0);
+	CHECK_EQ(hear(c).kind, CONTROL_FORGET);
+	CHECK_EQ(hear(a).kind, CONTROL_MOVE);
+	CHECK_EQ(ask(c, 4, "n")->n_contexts, 1);
+	CHECK_EQ(hear(c).pid, 12);
+	bus_promote(&b->principal);
+	t = hear(a); /* which was sent to m */
+	CHECK_EQ(t.kind, CONTROL_FORGET);
+	CHECK_STR(t.name, "m.x");
+	CHECK_STR(heard_text(ask(c, 5, "m.x")), "m.x");
+
+	/* and back, to one that has not bound it any more */
+	CHECK_EQ(bus_take_over(name, &b->principal, &a->principal), 0);
+	CHECK_EQ(ask(c, 6, "n")->n_contexts, 1);
+	CHECK(tear_down());
+}
+
+/* Verify that one that waits in vain leaves nothing. */
+static void test_in_waiting_ends(void)
+{
+	set_up();
+	a->principal.in_waiting = true;
+	CHECK_EQ(bind_name(a, "n"), STATUS_OK);
+	principal_end(&a->principal);
+	CHECK_EQ(server.bus.names.count, 0);
+	CHECK_EQ(bind_name(b, "n"), STATUS_OK);
+	CHECK(tear_down());
+}
+
 /* Verify that a provider which is gone, but not known to be, is not found. */
 static void test_a_dead_provider(void)
 {
@@ -748,6 +804,8 @@ int main(void)
 	RUN(test_fallback);
 	RUN(test_forget);
 	RUN(test_take_over);
+	RUN(test_in_waiting);
+	RUN(test_in_waiting_ends);
 	RUN(test_a_dead_provider);
 	RUN(test_policy);
 	RUN(test_asking_without_end);
