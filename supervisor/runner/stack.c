@@ -95,32 +95,6 @@ void *stack_prepare(struct stack *s, void (*entry)(void))
 	return switch_prepare(s->lowest, STACK_BYTES, entry);
 }
 
-/* --- the account ------------------------------------------------------------
- */
-
-/* The page below what is accounted for: was it ever used? */
-static bool is_touched(const struct stack *s)
-{
-	const char *end = s->lowest + STACK_BYTES - s->used_bytes;
-	const uint64_t *p = (const uint64_t *)(end - PAGE_BYTES);
-
-	uint64_t any = 0;
-
-	for (size_t i = 0; i < PAGE_BYTES / sizeof(*p); i++)
-		any |= p[i]; /* no branch: the compiler takes many at once */
-	return any != 0;
-}
-
-static void account(struct stack *s)
-{
-	while (s->used_bytes + PAGE_BYTES <= STACK_BYTES && is_touched(s)) {
-		s->used_bytes += LIMIT_TASK_LEAST_BYTES;
-		if (!allocator_charge(&runner.allocator,
-				      LIMIT_TASK_LEAST_BYTES))
-			runner.allocator.exhausted();
-	}
-}
-
 /* --- switching --------------------------------------------------------------
  */
 
@@ -168,6 +142,29 @@ void stack_entered(void)
 }
 
 #else
+
+/* The page below what is accounted for: was it ever used? */
+static bool is_touched(const struct stack *s)
+{
+	const char *end = s->lowest + STACK_BYTES - s->used_bytes;
+	const uint64_t *p = (const uint64_t *)(end - PAGE_BYTES);
+
+	uint64_t any = 0;
+
+	for (size_t i = 0; i < PAGE_BYTES / sizeof(*p); i++)
+		any |= p[i]; /* no branch: the compiler takes many at once */
+	return any != 0;
+}
+
+static void account(struct stack *s)
+{
+	while (s->used_bytes + PAGE_BYTES <= STACK_BYTES && is_touched(s)) {
+		s->used_bytes += LIMIT_TASK_LEAST_BYTES;
+		if (!allocator_charge(&runner.allocator,
+				      LIMIT_TASK_LEAST_BYTES))
+			runner.allocator.exhausted();
+	}
+}
 
 void stack_switch(struct stack *from, void **save, struct stack *to,
 		  void *to_sp, int gone)
