@@ -100,8 +100,10 @@ provide() {
 	first=$peer
 	provide taken
 	[[ $(<"$out") == "it is bound already, by bus-peer (process $first)" ]]
-	provide process.mine
-	[[ $(<"$out") == "it is one of thoxd's own names" ]]
+	for name in process.mine clock storage; do
+		provide "$name"
+		[[ $(<"$out") == "it is one of thox's own names" ]]
+	done
 }
 
 @test "a fallback serves while nobody else does" {
@@ -155,6 +157,24 @@ provide() {
 	lost=$(sed -n 's/.* lost //p' "$out" | paste -sd+ | bc)
 	((heard + lost == 6))
 	((lost > 0))
+}
+
+@test "a trace shows who calls what, from its beginning to its end" {
+	provide traced
+	thoxctl trace traced >"$out.trace" 3>&- &
+	peers+=($!)
+	follows() {
+		thoxctl call traced.echo 1 >/dev/null
+		grep -q traced.echo "$out.trace"
+	}
+	wait_until follows
+	thoxctl call traced.fly || true
+	wait_until grep -q traced.fly "$out.trace"
+	grep -q NOT_FOUND "$out.trace"
+	run -4 thoxctl trace nobody.here
+	[[ $output == *"nobody provides nobody.here"* ]]
+	run -4 thoxctl trace 1
+	[[ $output == *"no such process: 1"* ]]
 }
 
 @test "two hundred processes come and go, and nothing of them stays" {

@@ -15,6 +15,7 @@
 
 #include "base/util.h"
 #include "rpc/control.h"
+#include "rpc/wire.h"
 #include "thoxd/holding.h"
 #include "thoxd/native.h"
 #include "thoxd/principal.h"
@@ -213,6 +214,17 @@ static void tell_of_new(struct server *s, struct bus_name *n)
 	forget(&up->fallbacks, name);
 }
 
+/* Who calls these must not find a stranger, also while the daemon starts. */
+static bool kept_for_daemons(struct mp_bytes name)
+{
+	static const char *const names[] = { "storage" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (wire_below(name, names[i], strlen(names[i])))
+			return true;
+	return false;
+}
+
 int bus_bind(struct principal *p, struct mp_bytes name, bool fallback,
 	     const struct principal **ret_who)
 {
@@ -221,7 +233,8 @@ int bus_bind(struct principal *p, struct mp_bytes name, bool fallback,
 	struct mp_bytes prefix;
 	int r;
 
-	if (native_reserved(name, &prefix))
+	if (native_reserved(name, &prefix) ||
+	    (!p->daemon && kept_for_daemons(name)))
 		return -EPERM;
 	r = n ? check(n, p, fallback, ret_who) : 0;
 	if (r < 0)

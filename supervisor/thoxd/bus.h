@@ -7,7 +7,8 @@
  * fallbacks serve while no other provider is there. A call's provider is that
  * of the longest prefix of its name at a dot, so a look-up costs as much as
  * the name has parts, however many names there are. thoxd's own names
- * (native.h) and what lies below them cannot be bound.
+ * (native.h) and what lies below them cannot be bound, and those of its daemons
+ * by these alone.
  *
  * A principal that is only to take over later (`in_waiting`) binds names as
  * others do, but serves nobody before bus_take_over() or bus_promote().
@@ -58,7 +59,7 @@ void bus_init(struct server *s);
 
 /*
  * 0, or: -EEXIST another provides it (*ret_who), -EALREADY @p itself does,
- * -EPERM it is thoxd's own, -ENOSPC @p has bound too many, -ENOMEM. Policy is
+ * -EPERM it is thox's own, -ENOSPC @p has bound too many, -ENOMEM. Policy is
  * the caller's to check.
  */
 int bus_bind(struct principal *p, struct mp_bytes name, bool fallback,

@@ -175,7 +175,7 @@ static int complain_bind(struct native_call *c, int error,
 				       "this process has bound it already");
 	case -EPERM:
 		return native_complain(c, STATUS_DENIED,
-				       "it is one of thoxd's own names");
+				       "it is one of thox's own names");
 	case -ENOSPC:
 		return native_complain(c, STATUS_TOO_LARGE,
 				       "this process has bound %u names",

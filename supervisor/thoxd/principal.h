@@ -86,6 +86,7 @@ struct principal {
 	struct peer *control;	       /* NULL: not yet, or no more */
 	const struct process *process; /* whom links signal; NULL: nobody */
 	struct policy *policy;	       /* a reference; NULL: no limits */
+	bool daemon; /* one of thox's own: it may bind what is kept for these */
 
 	struct principal *parent; /* NULL: none, or it has ended */
 	struct list children;

@@ -118,6 +118,10 @@ static void test_bind(void)
 	CHECK_EQ(bind_name(a, "process.mine"), STATUS_DENIED);
 	CHECK_EQ(bind_name(a, "clock"), STATUS_DENIED);
 	CHECK_EQ(bind_name(a, "clocks"), STATUS_OK);
+	CHECK_EQ(bind_name(a, "storage.keys"), STATUS_DENIED);
+	CHECK_EQ(bind_name(a, "storages"), STATUS_OK);
+	a->principal.daemon = true;
+	CHECK_EQ(bind_name(a, "storage"), STATUS_OK);
 	CHECK_EQ(bind_name(a, "a..b"), STATUS_INVALID);
 	CHECK_EQ(bind_name(a, ""), STATUS_INVALID);
 	b->principal.service = "worker:1";
@@ -137,18 +141,18 @@ static void test_fallback(void)
 	struct told t;
 
 	set_up();
-	CHECK_EQ(bind_fallback(a, "store"), STATUS_OK);
-	CHECK_EQ(bind_fallback(b, "store"), STATUS_ERROR);
-	CHECK_EQ(status_of(ask(c, 1, "store.get")), STATUS_OK);
+	CHECK_EQ(bind_fallback(a, "shelf"), STATUS_OK);
+	CHECK_EQ(bind_fallback(b, "shelf"), STATUS_ERROR);
+	CHECK_EQ(status_of(ask(c, 1, "shelf.get")), STATUS_OK);
 	CHECK_EQ(hear(c).pid, 11);
-	CHECK_EQ(bind_name(b, "store"), STATUS_OK);
+	CHECK_EQ(bind_name(b, "shelf"), STATUS_OK);
 	t = hear(c);
 	CHECK_EQ(t.kind, CONTROL_FORGET);
-	CHECK_STR(t.name, "store");
-	CHECK_EQ(status_of(ask(c, 2, "store.get")), STATUS_OK);
+	CHECK_STR(t.name, "shelf");
+	CHECK_EQ(status_of(ask(c, 2, "shelf.get")), STATUS_OK);
 	CHECK_EQ(hear(c).pid, 12);
 	principal_end(&b->principal);
-	CHECK_EQ(status_of(ask(c, 3, "store.get")), STATUS_OK);
+	CHECK_EQ(status_of(ask(c, 3, "shelf.get")), STATUS_OK);
 	CHECK_EQ(hear(c).pid, 11);
 	CHECK(tear_down());
 }

@@ -468,6 +468,129 @@ static void test_a_thousand(void)
 	CHECK(tear_down());
 }
 
+/* --- any order of things --------------------------------------------------
+ */
+
+#define CROWD 6
+
+static struct actor *crowd[CROWD];
+static uint64_t numbers[64]; /* of links, living or not */
+static unsigned n_numbers;
+static uint64_t state = 88172645463325252ULL;
+
+static unsigned any(unsigned below)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return (unsigned)(state % below);
+}
+
+static void hear_all(struct actor *who)
+{
+	struct told t;
+
+	while (t = hear(who), t.kind) {
+		fd_close(t.fd);
+		if (t.kind == CONTROL_HOLD || t.kind == CONTROL_OPENED)
+			numbers[n_numbers++ % ARRAY_SIZE(numbers)] = t.id;
+	}
+}
+
+static void do_something(void)
+{
+	unsigned who = any(CROWD);
+	struct actor *x = crowd[who];
+	uint64_t one = numbers[any(ARRAY_SIZE(numbers))];
+	uint64_t other = numbers[any(ARRAY_SIZE(numbers))];
+	uint64_t context = 1 + any(3);
+
+	switch (any(12)) {
+	case 0:
+	case 1:
+	case 2:
+		SAY(x, CONTROL_SHARE_OWN, 1, context, other ? other : 1);
+		break;
+	case 3:
+	case 4:
+	case 5:
+	case 6:
+		SAY(x, CONTROL_SHARE_HELD, 1, one ? one : 1, other ? other : 1);
+		break;
+	case 7:
+	case 8:
+		SAY(x, CONTROL_LINK_CLOSED, one ? one : 1);
+		break;
+	case 9:
+		SAY(x, CONTROL_REVOKE, 1, context, 100 + any(CROWD));
+		break;
+	case 10:
+		if (any(4) == 0)
+			SAY(x, CONTROL_CONTEXT_CLOSED, context);
+		break;
+	default:
+		if (any(20) > 0)
+			break;
+		actor_end(x);
+		crowd[who] = actor_new("crowd", (pid_t)(100 + who));
+	}
+	for (unsigned i = 0; i < CROWD; i++)
+		hear_all(crowd[i]);
+}
+
+/* What a principal is said to have is what it has. */
+static bool counts_are_right(const struct principal *p)
+{
+	unsigned links = 0, rights = 0, passed = 0;
+	struct holding *h, *after, *child, *next;
+	struct context *context, *other;
+
+	list_each(h, after, &p->held, of_holder)
+	{
+		links += h->state == HOLDING_LINK;
+		rights += h->state == HOLDING_RIGHT;
+		list_each(child, next, &h->came, sibling)
+		{
+			passed++;
+			if (child->through != h || child->context != h->context)
+				return false;
+		}
+		if (h->state == HOLDING_TRACE && list_empty(&h->came))
+			return false;
+	}
+	list_each(context, other, &p->contexts, of_owner)
+		list_each(h, after, &context->holdings, of_context) links +=
+		h->state == HOLDING_LINK;
+	return links == p->n_links && rights == p->n_rights &&
+	       passed == p->n_passed;
+}
+
+/* Verify that whatever is said in whatever order, all counts stay right, no
+ * trace is left over, and nothing stays in the end. */
+static void test_any_order(void)
+{
+	set_up();
+	memset(numbers, 0, sizeof(numbers));
+	for (unsigned i = 0; i < CROWD; i++)
+		crowd[i] = actor_new("crowd", (pid_t)(100 + i));
+	for (unsigned step = 0; step < 30000; step++) {
+		if (step % 50 == 0) {
+			unsigned from = any(CROWD), to = any(CROWD);
+
+			numbers[n_numbers++ % ARRAY_SIZE(numbers)] =
+				hold_first(crowd[from], 1, crowd[to]);
+		}
+		do_something();
+		for (unsigned i = 0; i < CROWD; i++) {
+			CHECK(!crowd[i]->gone);
+			CHECK(counts_are_right(&crowd[i]->principal));
+		}
+	}
+	for (unsigned i = 0; i < CROWD; i++)
+		actor_end(crowd[i]);
+	CHECK(tear_down());
+}
+
 int main(void)
 {
 	RUN(test_share);
@@ -484,5 +607,6 @@ int main(void)
 	RUN(test_room_is_shared);
 	RUN(test_own_room);
 	RUN(test_a_thousand);
+	RUN(test_any_order);
 	return tap_done();
 }
