@@ -42,10 +42,16 @@ struct open_call {
 
 static struct open_call calls[CALLS_MAX];
 
+/* Which way the call went: its answer goes the other. */
+static bool called_out(const struct trace_record *t)
+{
+	return t->what == TRACE_ANSWER ? !t->out : t->out;
+}
+
 static struct open_call *slot_of(const struct trace_record *t)
 {
 	uint64_t hash = t->link * 0x9e3779b97f4a7c15u ^
-			(t->cid * 2 + t->out) * 0xff51afd7ed558ccdu;
+			(t->cid * 2 + called_out(t)) * 0xff51afd7ed558ccdu;
 
 	return &calls[(hash >> 32) % CALLS_MAX];
 }
@@ -57,7 +63,7 @@ static void remember(const struct trace_record *t)
 	c->used = true;
 	c->link = t->link;
 	c->cid = t->cid;
-	c->out = t->out;
+	c->out = called_out(t);
 	strcpy(c->name, t->name);
 }
 
@@ -67,7 +73,7 @@ static const char *recall(const struct trace_record *t)
 	struct open_call *c = slot_of(t);
 
 	if (!c->used || c->link != t->link || c->cid != t->cid ||
-	    c->out != t->out)
+	    c->out != called_out(t))
 		return "";
 	c->used = t->what != TRACE_ANSWER;
 	return c->name;
@@ -215,8 +221,11 @@ static int follow(const struct ctl *ctl, const struct link *l, int fd)
 	while (!ferror(stdout)) {
 		if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
 			return ctl_fail("poll", -errno);
-		if (p[0].revents && !take_records(ctl, fd))
+		if (p[0].revents && !take_records(ctl, fd)) {
+			say("the trace has ended: the process is gone, or "
+			    "another one traces it");
 			return CTL_OK;
+		}
 		if (p[1].revents)
 			return CTL_OK;
 		if (p[2].revents)

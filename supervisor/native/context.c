@@ -160,16 +160,16 @@ void *native_context_user(const struct native_context *c)
 
 void native_peer_close(struct native *n, struct native_peer *peer)
 {
-	struct native_link *l = native_link_find(n, peer->link);
+	struct native_link *l = native_link_find(n, peer->link, false);
 
-	if (l && !l->held)
+	if (l)
 		native_link_end(l);
 }
 
 bool native_peer_granted(struct native *n, const struct native_peer *peer,
 			 const char *name)
 {
-	const struct native_link *l = native_link_find(n, peer->link);
+	const struct native_link *l = native_link_find(n, peer->link, false);
 
 	return l && native_granted(l, (struct mp_bytes){ name, strlen(name) });
 }
@@ -227,9 +227,10 @@ static void end_numbers(struct native *n, struct mp_bytes links)
 
 	mp_reader_init(&r, links.p, links.size);
 	for (items = mp_read_array(&r); items > 0 && !r.bad; items--) {
-		struct native_link *l = native_link_find(n, mp_read_uint(&r));
+		struct native_link *l =
+			native_link_find(n, mp_read_uint(&r), false);
 
-		if (l && !l->held)
+		if (l)
 			native_link_end(l);
 	}
 }

@@ -22,11 +22,12 @@
 
 static void on_ready(struct source *s, uint32_t events);
 
-struct native_link *native_link_find(struct native *n, uint64_t number)
+struct native_link *native_link_find(struct native *n, uint64_t number,
+				     bool held)
 {
 	struct native_link *l = n->buckets[number % LINK_BUCKETS];
 
-	while (l && l->number != number)
+	while (l && (l->number != number || l->held != held))
 		l = l->next;
 	return l;
 }
@@ -180,7 +181,7 @@ static int find_owned(struct native_link *l, const struct native_control *m)
 
 static int may_open(struct native *n, const struct native_control *m, bool held)
 {
-	if (native_link_find(n, m->link))
+	if (native_link_find(n, m->link, held))
 		return -EPROTO;
 	if (n->n_links >= NATIVE_LINKS_MAX ||
 	    (held && too_many_untaken(n, m->over)))
@@ -479,16 +480,16 @@ static bool each_context(struct native_link *l, struct mp_reader *r,
 
 static bool is_unknown(struct native_link *l, uint64_t number)
 {
-	return !native_link_find(l->native, number);
+	return !native_link_find(l->native, number, true);
 }
 
 /* The message is over: who did not take its context does not want it. */
 static bool close_untaken(struct native_link *l, uint64_t number)
 {
-	struct native_link *given = native_link_find(l->native, number);
+	struct native_link *given = native_link_find(l->native, number, true);
 
-	if (given && given->held && given->over == l->number &&
-	    given->refs == 0 && !given->zero)
+	if (given && given->over == l->number && given->refs == 0 &&
+	    !given->zero)
 		native_link_end(given);
 	return true;
 }
@@ -575,8 +576,8 @@ struct native_link *native_take(struct native *n, struct mp_reader *r)
 		return NULL;
 	}
 	number = wire_read_context(r);
-	l = number ? native_link_find(n, number) : NULL;
-	if (!l || !l->held || l->over == 0 || l->over != n->reading)
+	l = number ? native_link_find(n, number, true) : NULL;
+	if (!l || l->over == 0 || l->over != n->reading)
 		return NULL;
 	l->refs++;
 	return l;

@@ -56,8 +56,18 @@ static int source_set(int epoll_fd, int fd, void *ptr, uint32_t *events,
 	return 0;
 }
 
+/* It may be freed now: what the batch still says of it is void. */
+static void forget_event(struct native *n, const void *ptr)
+{
+	for (int i = 0; i < n->n_batch; i++)
+		if (n->batch[i].data.ptr == ptr)
+			n->batch[i].data.ptr = NULL;
+}
+
 int native_source_set(struct native *n, struct source *s, uint32_t events)
 {
+	if (events == 0)
+		forget_event(n, s);
 	return source_set(n->epoll_fd, s->fd, s, &s->events, events);
 }
 
@@ -215,10 +225,8 @@ int native_watch(struct native *n, struct native_watch *w, uint32_t events)
 	int r = source_set(n->epoll_fd, w->fd, tag_watch(w), &now, events);
 
 	w->events = now;
-	/* It may be freed now: what the batch still says of it is void. */
-	for (int i = 0; events == 0 && i < n->n_batch; i++)
-		if (n->batch[i].data.ptr == tag_watch(w))
-			n->batch[i].data.ptr = NULL;
+	if (events == 0)
+		forget_event(n, tag_watch(w));
 	return r;
 }
 

@@ -224,7 +224,9 @@ uint64_t native_now_ms(void);
 int native_on_control(struct native *n, struct link_message *m);
 
 /* --- link.c: both ends of links --- */
-struct native_link *native_link_find(struct native *n, uint64_t number);
+/* A process that holds a context of its own has both ends of the link. */
+struct native_link *native_link_find(struct native *n, uint64_t number,
+				     bool held);
 /* Takes @fd in every case. */
 int native_link_open(struct native *n, const struct native_control *m, int fd,
 		     bool held, struct native_link **ret);

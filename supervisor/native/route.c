@@ -180,9 +180,10 @@ static void take_links(struct native_link *l, struct mp_reader *r, uint32_t n,
 {
 	while (n-- > 0 && !r->bad) {
 		uint64_t number = wire_read_context(r);
-		struct native_link *to = native_link_find(l->native, number);
+		struct native_link *to =
+			native_link_find(l->native, number, true);
 
-		if (!to || !to->held || to->over != l->number || to->moved ||
+		if (!to || to->over != l->number || to->moved ||
 		    route->n_links == WIRE_ROUTES_MAX)
 			continue;
 		to->refs++;

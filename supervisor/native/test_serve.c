@@ -504,6 +504,27 @@ static void test_context_in_answer(void)
 	close_scene(&s);
 }
 
+/* Verify that a process can hold a context of its own: both ends of one link
+ * are its. */
+static void test_own_context_held(void)
+{
+	struct link given;
+	struct scene s;
+
+	CHECK(open_scene(&s));
+	CHECK(play_hold(&s.p, 7, false, false, 100, &given));
+	CHECK(call(&s.peer, 1, "echo", "x"));
+	play_turn(&s.p);
+	CHECK(answered(&s.peer, 1, STATUS_OK, "x"));
+	link_deinit(&given);
+	play_turn(&s.p);
+	CHECK_EQ(s.served.closed, 0);
+	CHECK(call(&s.peer, 2, "echo", "y"));
+	play_turn(&s.p);
+	CHECK(answered(&s.peer, 2, STATUS_OK, "y"));
+	close_scene(&s);
+}
+
 struct heard {
 	int times;
 	int status;
@@ -907,6 +928,7 @@ int main(void)
 	RUN(test_answers_not_taken);
 	RUN(test_answer_too_large);
 	RUN(test_context_in_answer);
+	RUN(test_own_context_held);
 	RUN(test_revoke);
 	RUN(test_bind);
 	RUN(test_bind_refused);

@@ -19,6 +19,8 @@
 #define RECORD_BYTES 512
 
 struct trace {
+	struct native *native;
+	struct source source;
 	int fd;
 	char name[WIRE_NAME_BYTES + 1]; /* "": every name */
 	uint64_t lost;
@@ -41,9 +43,17 @@ void native_trace_free(struct native *n)
 {
 	if (!n->trace)
 		return;
+	(void)native_source_set(n, &n->trace->source, 0);
 	fd_close(n->trace->fd);
 	free(n->trace);
 	n->trace = NULL;
+}
+
+/* Nothing is ever read from it: whoever traced is gone. */
+static void on_gone(struct source *s, uint32_t events)
+{
+	(void)events;
+	native_trace_free(container_of(s, struct trace, source)->native);
 }
 
 void native_trace_set(struct native *n, const struct native_control *m, int fd)
@@ -56,7 +66,11 @@ void native_trace_set(struct native *n, const struct native_control *m, int fd)
 		fd_close(fd);
 		return;
 	}
+	n->trace->native = n;
 	n->trace->fd = fd;
+	n->trace->source.fd = fd;
+	n->trace->source.on_ready = on_gone;
+	(void)native_source_set(n, &n->trace->source, EPOLLRDHUP);
 	if (m->has_name)
 		(void)mp_bytes_copy(m->name, n->trace->name,
 				    sizeof(n->trace->name));
