@@ -214,6 +214,22 @@ static void tell_of_new(struct server *s, struct bus_name *n)
 	forget(&up->fallbacks, name);
 }
 
+const struct bus_name *bus_below_other(const struct principal *p,
+				       struct mp_bytes name)
+{
+	struct bus_name *above =
+		cut(&name) ? bus_lookup(p->server, name) : NULL;
+	struct provider *first;
+
+	if (!above)
+		return NULL;
+	first = list_first(bus_providers(above), struct provider, of_name);
+	return first->principal == p ||
+			       principal_same_service(first->principal, p)
+		       ? NULL
+		       : above;
+}
+
 /* Who calls these must not find a stranger, also while the daemon starts. */
 static bool kept_for_daemons(struct mp_bytes name)
 {

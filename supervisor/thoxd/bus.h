@@ -77,6 +77,11 @@ int bus_take_over(struct mp_bytes name, struct principal *from,
  * will bind. */
 void bus_promote(struct principal *p);
 
+/* Somebody else than @p and its service provides what @name lies below: NULL,
+ * or that name. Calls of @name would be taken from there. */
+const struct bus_name *bus_below_other(const struct principal *p,
+				       struct mp_bytes name);
+
 /* The name that provides @name: itself or above it; NULL: nobody does. */
 struct bus_name *bus_lookup(struct server *s, struct mp_bytes name);
 /* Has it bound this very name, in waiting or not? */

@@ -43,10 +43,18 @@ static int soften(int error)
 	return error;
 }
 
+/* Two of the largest records may be under way: more makes nothing faster, and
+ * is memory of the kernel that nobody accounts for. */
 int making_pair(int ret_fds[2])
 {
+	/* the kernel doubles it */
+	static const int bytes = PRINCIPAL_LINK_BYTES / 2;
+
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ret_fds) < 0)
 		return soften(-errno);
+	for (int i = 0; i < 2; i++)
+		(void)setsockopt(ret_fds[i], SOL_SOCKET, SO_SNDBUF, &bytes,
+				 sizeof(bytes));
 	return 0;
 }
 

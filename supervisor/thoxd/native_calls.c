@@ -184,6 +184,19 @@ static int complain_bind(struct native_call *c, int error,
 	return native_complain(c, STATUS_ERROR, "%s", strerror(-error));
 }
 
+/* A part of what somebody provides is nothing free. */
+static int check_below(struct native_call *c, struct mp_bytes name)
+{
+	const struct bus_name *above = bus_below_other(c->as, name);
+
+	if (!above || policy_names(c->as->policy, POLICY_BIND, name))
+		return STATUS_OK;
+	return native_complain(c, STATUS_ERROR,
+			       "it lies below %s, which another process "
+			       "provides",
+			       above->name);
+}
+
 int native_bind(struct native_call *c)
 {
 	const struct principal *who = NULL;
@@ -193,6 +206,7 @@ int native_bind(struct native_call *c)
 
 	r = r ? r : read_options(c, &fallback);
 	r = r ? r : native_check(c, POLICY_BIND, name);
+	r = r ? r : check_below(c, name);
 	if (r != STATUS_OK)
 		return r;
 	r = bus_bind(c->as, name, fallback, &who);

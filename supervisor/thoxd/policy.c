@@ -253,6 +253,21 @@ bool policy_admits(const struct policy *p, enum policy_kind kind,
 	return true;
 }
 
+bool policy_names(const struct policy *p, enum policy_kind kind,
+		  struct mp_bytes name)
+{
+	while (p && p->parent)
+		p = p->parent;
+	for (unsigned i = 0; p && i < p->n_rules; i++) {
+		const struct rule *rule = &p->rules[i];
+
+		if (rule->allow && rule->kind == kind &&
+		    rule->pattern[0] != '*' && matches(rule, name))
+			return true;
+	}
+	return !p;
+}
+
 /* --- grants ---------------------------------------------------------------
  */
 

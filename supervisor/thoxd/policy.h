@@ -71,6 +71,11 @@ int policy_narrow(struct policy *parent, const char *origin,
 bool policy_admits(const struct policy *p, enum policy_kind kind,
 		   struct mp_bytes name, char ret_rule[POLICY_RULE_BYTES]);
 
+/* Does the level that all others narrow admit it by a pattern that does not
+ * begin with a wildcard? Somebody thought of this name then. */
+bool policy_names(const struct policy *p, enum policy_kind kind,
+		  struct mp_bytes name);
+
 /*
  * The grants of a link to what is called @prefix ("": any name): the array of
  * [allow, deny] of control.h, without what concerns no name below it. False,

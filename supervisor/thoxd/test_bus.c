@@ -134,6 +134,33 @@ static void test_bind(void)
 	CHECK(tear_down());
 }
 
+/* Verify that what lies below another's name is not free, but for whom somebody
+ * has thought of it. */
+static void test_below_others(void)
+{
+	_cleanup_(policy_unrefp) struct policy *p = NULL, *q = NULL;
+	const struct heard *h;
+
+	set_up();
+	CHECK_EQ(policy_new(NULL, "p", &p), 0);
+	CHECK_EQ(policy_parse_list(p, POLICY_BIND, true, "**"), 0);
+	CHECK_EQ(policy_new(NULL, "q", &q), 0);
+	CHECK_EQ(policy_parse_list(q, POLICY_BIND, true, "shop.till"), 0);
+	CHECK_EQ(bind_name(a, "shop"), STATUS_OK);
+	principal_set_policy(&b->principal, p);
+	h = call_name(b, 1, "bind", "shop.till");
+	CHECK_EQ(status_of(h), STATUS_ERROR);
+	CHECK_STR(heard_text(h),
+		  "it lies below shop, which another process provides");
+	CHECK_EQ(bind_name(b, "shop.till.left"), STATUS_ERROR);
+	CHECK_EQ(bind_name(b, "shops"), STATUS_OK);
+	principal_set_policy(&a->principal, p);
+	CHECK_EQ(bind_name(a, "shop.door"), STATUS_OK);
+	principal_set_policy(&c->principal, q);
+	CHECK_EQ(bind_name(c, "shop.till"), STATUS_OK);
+	CHECK(tear_down());
+}
+
 /* Verify that a fallback serves while nobody else does, and who was sent to
  * it hears of a better one. */
 static void test_fallback(void)
@@ -805,6 +832,7 @@ int main(void)
 	RUN(test_resolve);
 	RUN(test_longest_prefix);
 	RUN(test_bind);
+	RUN(test_below_others);
 	RUN(test_fallback);
 	RUN(test_forget);
 	RUN(test_take_over);

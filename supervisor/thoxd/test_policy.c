@@ -174,6 +174,23 @@ static void test_too_many(void)
 	CHECK_EQ(policy_deny(p, POLICY_CALL, "a", 1), -E2BIG);
 }
 
+/* Verify that a name is thought of only where the first level names it. */
+static void test_named(void)
+{
+	_cleanup_(policy_unrefp) struct policy *top = NULL, *p = NULL;
+
+	CHECK(policy_names(NULL, POLICY_BIND, text("a.b")));
+	CHECK_EQ(policy_new(NULL, "top", &top), 0);
+	CHECK_EQ(policy_parse_list(top, POLICY_BIND, true, "** a.** b.c"), 0);
+	CHECK_EQ(policy_new(top, "own", &p), 0);
+	CHECK_EQ(policy_parse_list(p, POLICY_BIND, true, "d.e"), 0);
+	CHECK(policy_names(p, POLICY_BIND, text("a.x")));
+	CHECK(policy_names(p, POLICY_BIND, text("b.c")));
+	CHECK(!policy_names(p, POLICY_BIND, text("b.d")));
+	CHECK(!policy_names(p, POLICY_BIND, text("d.e")));
+	CHECK(!policy_names(p, POLICY_CALL, text("a.x")));
+}
+
 /* The grants as text: `allow,…/deny,…;` for each pair. */
 static const char *grants(const struct policy *p, const char *prefix)
 {
@@ -276,6 +293,7 @@ int main(void)
 	RUN(test_maps);
 	RUN(test_wrong_maps);
 	RUN(test_too_many);
+	RUN(test_named);
 	RUN(test_grants);
 	RUN(test_below);
 	return tap_done();
