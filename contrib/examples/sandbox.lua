@@ -3,6 +3,9 @@
 --
 --   thox-exec sandbox
 --   lua5.4 contrib/examples/sandbox.lua
+--
+-- (It asks for what is not there, which luacheck would rightly mind.)
+-- luacheck: std lua54
 
 local function report(what, fn)
 	local ok, result = pcall(fn)
