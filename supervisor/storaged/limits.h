@@ -28,6 +28,7 @@
 #define STORAGE_SQLITE_KIB  256		/* page cache of a connection */
 
 /* --- time --- */
+#define STORAGE_CLAIM_MS 2000 /* for a former thox-storaged to end */
 #define STORAGE_GROUP_MS 10U  /* a write is committed after it */
 #define STORAGE_DUE_MAX	 256U /* expired keys removed in one go */
 

@@ -86,8 +86,8 @@ static int serve(struct ev_loop *loop, const char *path)
 	int r;
 
 	s = open_store(&f, loop, path);
-	confine_to(storage_paths(s));
 	r = native_adopt(STORAGED_LINK_FD, &native);
+	confine_to(storage_paths(s));
 	if (r == 0)
 		r = front_init(&f, loop, native);
 	if (r == 0) {

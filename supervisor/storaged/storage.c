@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -37,18 +38,26 @@ static int open_dir(const char *path, int *ret_fd)
 	return 0;
 }
 
-/* One process: two would each answer from a memory of its own. */
+/* One process: two would each answer from a memory of its own. One that ends
+ * has all of it on the disk before it lets go. */
 static int claim(struct storage *s)
 {
+	const struct timespec pause = { .tv_nsec = 20 * 1000000 };
 	char path[PATH_MAX + 16];
+	int tries = STORAGE_CLAIM_MS / 20;
 
 	snprintf(path, sizeof(path), "%s/lock", s->root);
 	s->lock_fd =
 		open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (s->lock_fd < 0)
 		return -errno;
-	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	while (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK)
+			return -errno;
+		if (tries-- == 0)
+			return -EBUSY;
+		nanosleep(&pause, NULL);
+	}
 	return 0;
 }
 
