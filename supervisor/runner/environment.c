@@ -59,7 +59,7 @@ static const char *const os_kept[] = {
 	"clock", "date", "difftime", "time", NULL,
 };
 
-/* Nothing that changes another function, registry or hook. */
+/* Nothing that changes another function, registry or hook; getinfo is ours. */
 static const char *const debug_kept[] = { "getinfo", "traceback", NULL };
 
 const struct environment_library environment_libraries[] = {
@@ -132,6 +132,7 @@ void environment_open(lua_State *L)
 	}
 	lua_base_open(L);
 	lua_coroutine_open(L);
+	lua_debug_open(L);
 	lua_io_open(L);
 	lua_os_open(L);
 	lua_package_open(L);

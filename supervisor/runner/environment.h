@@ -16,6 +16,7 @@ void environment_open(lua_State *L);
 /* The parts: each sets what it replaces or adds in the globals. */
 void lua_base_open(lua_State *L);
 void lua_coroutine_open(lua_State *L);
+void lua_debug_open(lua_State *L);
 void lua_io_open(lua_State *L);
 void lua_os_open(lua_State *L);
 void lua_package_open(lua_State *L);

@@ -67,16 +67,17 @@ static int l_task(lua_State *L)
 	return lua_task_start(L, lua_gettop(L) - 1, NULL);
 }
 
-/* os.sleep(seconds); even with 0 others have their turn. */
+/* os.sleep(seconds): with 0 the others that are ready have a turn. */
 static int l_sleep(lua_State *L)
 {
-	uint64_t deadline_ns;
+	lua_Number seconds = luaL_checknumber(L, 1);
+	uint64_t deadline_ns = lua_check_deadline(L, 1);
 
-	luaL_checknumber(L, 1);
-	deadline_ns = lua_check_deadline(L, 1);
-
-	while (task_wait(L, "os.sleep", deadline_ns))
-		;
+	if (seconds > 0)
+		while (task_wait(L, "os.sleep", deadline_ns))
+			;
+	else
+		task_yield(L);
 	return 0;
 }
 

@@ -13,7 +13,17 @@
 #include "runner/control.h"
 #include "runner/environment.h"
 #include "runner/runner.h"
+#include "runner/task.h"
 #include "runner/text.h"
+
+/* Upvalues of require(). */
+enum {
+	UP_PACKAGE = 1,
+	UP_LOADING, /* name of a module -> the task that loads it */
+	UP_GUARD,   /* metatable: how loading ends */
+};
+
+#define SEARCHERS 4 /* stack slot, in require() */
 
 /* Searcher 1: a function in package.preload. */
 static int l_search_preload(lua_State *L)
@@ -62,11 +72,12 @@ static void find_loader(lua_State *L, const char *name)
 {
 	luaL_Buffer tried;
 
-	if (lua_getfield(L, lua_upvalueindex(1), "searchers") != LUA_TTABLE)
+	if (lua_getfield(L, lua_upvalueindex(UP_PACKAGE), "searchers") !=
+	    LUA_TTABLE)
 		luaL_error(L, "'package.searchers' must be a table");
 	luaL_buffinit(L, &tried);
 	for (int i = 1;; i++) {
-		if (lua_rawgeti(L, 3, i) == LUA_TNIL) {
+		if (lua_rawgeti(L, SEARCHERS, i) == LUA_TNIL) {
 			lua_pop(L, 1);
 			luaL_pushresult(&tried);
 			luaL_error(L, "module '%s' not found:%s", name,
@@ -88,6 +99,71 @@ static void find_loader(lua_State *L, const char *name)
 	}
 }
 
+/* --- two tasks that want the same --------------------------------------------
+ */
+
+/* Tasks that wait for a module which another one loads. */
+static struct list waiters = { &waiters, &waiters };
+
+/* Does @t wait, by way of others, for the current task? */
+static bool awaits_us(const struct task *t)
+{
+	while (t && t != task_current())
+		t = t->awaits ? task_find(t->awaits) : NULL;
+	return t != NULL;
+}
+
+/* While another task loads the module: wait for it, unless it waits for one
+ * that this one loads. */
+static void wait_for_loader(lua_State *L, const char *name)
+{
+	struct task *loader;
+
+	while (lua_getfield(L, lua_upvalueindex(UP_LOADING), name) ==
+	       LUA_TNUMBER) {
+		loader = task_find((uint32_t)lua_tointeger(L, -1));
+		if (!loader || awaits_us(loader) || !task_can_wait())
+			break;
+		lua_pop(L, 1);
+		task_current()->awaits = loader->id;
+		task_wait_at(L, &waiters, "require", TASK_NO_DEADLINE);
+		task_current()->awaits = 0;
+	}
+	lua_pop(L, 1);
+}
+
+/* __close of the guard, which holds the name: the module is loaded, or not. */
+static int l_loaded(lua_State *L)
+{
+	lua_rawgeti(L, 1, 1);
+	lua_pushnil(L);
+	lua_settable(L, lua_upvalueindex(1));
+	task_wake_all(&waiters);
+	return 0;
+}
+
+/* Push a guard: until it is closed, this task loads the module. */
+static void begin_loading(lua_State *L, const char *name)
+{
+	lua_createtable(L, 1, 0); /* guard */
+	lua_pushvalue(L, 1);
+	lua_rawseti(L, -2, 1);
+	lua_pushvalue(L, lua_upvalueindex(UP_GUARD));
+	lua_setmetatable(L, -2);
+	lua_pushinteger(L, task_current()->id);
+	lua_setfield(L, lua_upvalueindex(UP_LOADING), name);
+	lua_toclose(L, -1);
+}
+
+static bool is_loaded(lua_State *L, const char *name)
+{
+	lua_getfield(L, 2, name);
+	if (lua_toboolean(L, -1))
+		return true;
+	lua_pop(L, 1);
+	return false;
+}
+
 /* require(name) -> value, data */
 static int l_require(lua_State *L)
 {
@@ -95,12 +171,14 @@ static int l_require(lua_State *L)
 
 	lua_settop(L, 1);
 	lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE); /* name loaded */
-	lua_getfield(L, 2, name);
-	if (lua_toboolean(L, -1))
+	if (is_loaded(L, name))
 		return 1;
-	lua_pop(L, 1);
-	find_loader(L, name); /* name loaded … loader data */
-	lua_rotate(L, -2, 1); /* … data loader */
+	wait_for_loader(L, name);
+	if (is_loaded(L, name))
+		return 1;
+	begin_loading(L, name); /* name loaded guard */
+	find_loader(L, name);	/* … searchers … loader data */
+	lua_rotate(L, -2, 1);	/* … data loader */
 	lua_pushvalue(L, 1);
 	lua_pushvalue(L, -3);
 	lua_call(L, 2, 1); /* … data value */
@@ -138,8 +216,13 @@ void lua_package_open(lua_State *L)
 	lua_setfield(L, -2, "config");
 
 	lua_pushvalue(L, -1);
-	lua_pushcclosure(L, l_require, 1);
-	lua_setglobal(L, "require");
+	lua_newtable(L);	  /* package package loading */
+	lua_createtable(L, 0, 1); /* … guard's metatable */
+	lua_pushvalue(L, -2);
+	lua_pushcclosure(L, l_loaded, 1);
+	lua_setfield(L, -2, "__close");
+	lua_pushcclosure(L, l_require, UP_GUARD);
+	lua_setglobal(L, "require"); /* package */
 	luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
 	lua_pushvalue(L, -2);
 	lua_setfield(L, -2, "package"); /* package loaded */

@@ -112,9 +112,11 @@ static void add_to_list(struct task *t, void *context)
 {
 	lua_State *L = context;
 
-	lua_createtable(L, 0, 3); /* list entry */
+	lua_createtable(L, 0, 4); /* list entry */
 	lua_pushinteger(L, t->id);
 	lua_setfield(L, -2, "id");
+	lua_pushinteger(L, (lua_Integer)t->preempted);
+	lua_setfield(L, -2, "preempted");
 	if (t->name[0]) {
 		lua_pushstring(L, t->name);
 		lua_setfield(L, -2, "name");

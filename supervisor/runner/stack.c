@@ -19,7 +19,11 @@
 #include "runner/switch.h"
 
 #ifdef THOX_SANITIZED
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+#define NO_ADDRESS_CHECK __attribute__((no_sanitize("address")))
+#else
+#define NO_ADDRESS_CHECK
 #endif
 
 #define PAGE_BYTES  4096U
@@ -92,7 +96,37 @@ void stack_free(struct stack *s)
 
 void *stack_prepare(struct stack *s, void (*entry)(void))
 {
+#ifdef THOX_SANITIZED
+	/* Whoever had it before never returned from its frames. */
+	ASAN_UNPOISON_MEMORY_REGION(s->lowest, STACK_BYTES);
+#endif
 	return switch_prepare(s->lowest, STACK_BYTES, entry);
+}
+
+/* --- the account ------------------------------------------------------------
+ */
+
+/* The page below what is accounted for: was it ever used? */
+NO_ADDRESS_CHECK static bool is_touched(const struct stack *s)
+{
+	const char *end = s->lowest + STACK_BYTES - s->used_bytes;
+	const uint64_t *p = (const uint64_t *)(end - PAGE_BYTES);
+
+	uint64_t any = 0;
+
+	for (size_t i = 0; i < PAGE_BYTES / sizeof(*p); i++)
+		any |= p[i]; /* no branch: the compiler takes many at once */
+	return any != 0;
+}
+
+static void account(struct stack *s)
+{
+	while (s->used_bytes + PAGE_BYTES <= STACK_BYTES && is_touched(s)) {
+		s->used_bytes += LIMIT_TASK_LEAST_BYTES;
+		if (!allocator_charge(&runner.allocator,
+				      LIMIT_TASK_LEAST_BYTES))
+			runner.allocator.exhausted();
+	}
 }
 
 /* --- switching --------------------------------------------------------------
@@ -128,8 +162,10 @@ static void end_switch(void *fake)
 void stack_switch(struct stack *from, void **save, struct stack *to,
 		  void *to_sp, int gone)
 {
-	void *fake;
+	void *fake = NULL;
 
+	if (from)
+		account(from);
 	comes_from_own = !from;
 	begin_switch(to, gone ? NULL : &fake);
 	switch_stack(save, to_sp);
@@ -142,29 +178,6 @@ void stack_entered(void)
 }
 
 #else
-
-/* The page below what is accounted for: was it ever used? */
-static bool is_touched(const struct stack *s)
-{
-	const char *end = s->lowest + STACK_BYTES - s->used_bytes;
-	const uint64_t *p = (const uint64_t *)(end - PAGE_BYTES);
-
-	uint64_t any = 0;
-
-	for (size_t i = 0; i < PAGE_BYTES / sizeof(*p); i++)
-		any |= p[i]; /* no branch: the compiler takes many at once */
-	return any != 0;
-}
-
-static void account(struct stack *s)
-{
-	while (s->used_bytes + PAGE_BYTES <= STACK_BYTES && is_touched(s)) {
-		s->used_bytes += LIMIT_TASK_LEAST_BYTES;
-		if (!allocator_charge(&runner.allocator,
-				      LIMIT_TASK_LEAST_BYTES))
-			runner.allocator.exhausted();
-	}
-}
 
 void stack_switch(struct stack *from, void **save, struct stack *to,
 		  void *to_sp, int gone)

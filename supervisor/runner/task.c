@@ -112,6 +112,24 @@ bool task_is_base(const lua_State *L)
 	return false;
 }
 
+static bool runs_in(const struct task *t, const lua_State *L)
+{
+	for (struct running *r = t->innermost; r && t != current; r = r->outer)
+		if (r->L == L)
+			return true;
+	return false;
+}
+
+bool task_runs_elsewhere(const lua_State *L)
+{
+	struct task *t, *after;
+
+	if (runs_in(&main_task, L))
+		return true;
+	list_each(t, after, &all, all) if (runs_in(t, L)) return true;
+	return false;
+}
+
 /* --- turns ------------------------------------------------------------------
  */
 
@@ -246,6 +264,7 @@ static _Noreturn void abandon(void)
 	t->closing = true;
 	t->can_jump = false;
 	t->fd = -1;
+	t->awaits = 0;
 	_longjmp(t->base, 1);
 }
 
@@ -373,16 +392,22 @@ static void on_due(struct timer *timer)
 	make_ready(container_of(timer, struct task, timer));
 }
 
+/* May it wait here, and may it live so long? */
+static void begin_wait(lua_State *L)
+{
+	if (L)
+		task_check_wait(L);
+	if (current->leaving && !current->closing)
+		current->killed = true;
+	check_killed();
+}
+
 bool task_wait_at(lua_State *L, struct list *place, const char *what,
 		  uint64_t deadline_ns)
 {
 	struct task *t = current;
 
-	if (L)
-		task_check_wait(L);
-	if (t->leaving && !t->closing)
-		t->killed = true;
-	check_killed();
+	begin_wait(L);
 	t->woken = false;
 	t->waiting = what;
 	t->state = TASK_WAITING;
@@ -400,6 +425,16 @@ bool task_wait_at(lua_State *L, struct list *place, const char *what,
 bool task_wait(lua_State *L, const char *what, uint64_t deadline_ns)
 {
 	return task_wait_at(L, NULL, what, deadline_ns);
+}
+
+void task_yield(lua_State *L)
+{
+	begin_wait(L);
+	current->state = TASK_READY;
+	list_append(&computing, &current->queue);
+	leave(false, false);
+	check_killed();
+	preempt_update();
 }
 
 void task_wake(struct task *t)
@@ -464,6 +499,7 @@ void task_give_way(void)
 	}
 	over = preempt_quantum_over();
 	if (task_wants_turn() && !t->atomic) {
+		t->preempted++;
 		t->state = TASK_READY;
 		list_append(&computing, &t->queue);
 		leave(over, false);

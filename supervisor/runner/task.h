@@ -66,7 +66,10 @@ struct task {
 	enum task_state state;
 	lua_State *L;	     /* its thread, from its base on */
 	const char *waiting; /* in what, while it waits: a word for people */
+	uint64_t preempted;  /* how often a hook has stopped it */
 	char name[TASK_NAME_MAX + 1]; /* "" without */
+
+	uint32_t awaits; /* the task whose doing it waits for; 0: none */
 
 	/* of events.c: what the task has been told; task_hooks frees it */
 	void *events;
@@ -115,6 +118,9 @@ void task_each(void (*fn)(struct task *t, void *context), void *context);
 /* Is @L the base of a task? It can then not yield, as Lua's main thread. */
 bool task_is_base(const lua_State *L);
 
+/* Is it among what another task has running, itself or in each other? */
+bool task_runs_elsewhere(const lua_State *L);
+
 /* --- starting --------------------------------------------------------------
  * Pop a function and its @n arguments off @L; they run when others wait.
  * Raises where there are too many, or no memory. @name may be NULL. An error
@@ -134,6 +140,10 @@ bool task_wait(lua_State *L, const char *what, uint64_t deadline_ns);
 /* The same as the last of @place, a list of whoever waits there. */
 bool task_wait_at(lua_State *L, struct list *place, const char *what,
 		  uint64_t deadline_ns);
+
+/* Let all others that are ready have a turn before. May not return; raises as
+ * task_wait() does. */
+void task_yield(lua_State *L);
 
 /*
  * Wait until no other task has the turn, and have it until task_give_turn() or
