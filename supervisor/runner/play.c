@@ -246,11 +246,13 @@ static void write_start(struct mp_writer *w, const struct play_start *s)
 
 	mp_write_array(w, 2);
 	mp_write_int(w, CONTROL_START);
-	mp_write_map(w, 9);
+	mp_write_map(w, 10);
 	mp_write_str(w, "name");
 	mp_write_str(w, s->name ? s->name : "test");
 	mp_write_str(w, "memory_bytes");
 	mp_write_uint(w, s->memory_bytes ? s->memory_bytes : 64U << 20);
+	mp_write_str(w, "tasks");
+	mp_write_uint(w, s->tasks);
 	mp_write_str(w, "args");
 	while (s->args && s->args[n])
 		n++;

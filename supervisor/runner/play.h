@@ -44,6 +44,7 @@ struct play_start {
 	const char *const *args;
 	const char *const *env; /* name, value, …, NULL */
 	uint64_t memory_bytes;	/* default: 64 MiB */
+	uint64_t tasks;		/* default: not said */
 	unsigned columns, rows;
 	bool expression, interactive, demand_stdin;
 	bool keep_stdio; /* the test's own instead of pipes */

@@ -135,7 +135,8 @@ int stream_write(struct stream *s, const char *data, size_t size)
 {
 	int r;
 
-	if (s == &runner.error)
+	/* Unless another task is stuck there. */
+	if (s == &runner.error && !runner.output.turn.user)
 		stream_flush(&runner.output);
 	r = begin(s, "output");
 	if (r < 0)

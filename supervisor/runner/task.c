@@ -3,8 +3,9 @@
  *
  * Two queues of those that are ready. In `woken` are those that something has
  * happened to: they go first, so that a message is not kept waiting by those
- * that compute. In `computing` are those that a hook has stopped: whoever has
- * had a quantum makes room for the first of them.
+ * that compute. In `computing` are those that a hook has stopped: the first of
+ * them goes on when a quantum has passed that was used by `woken`. So both get
+ * on, whatever the others do.
  *
  * A task that gives way goes to the next one directly. When nobody is ready it
  * waits for the kernel on its own stack, whoever it is; even one that has
@@ -156,22 +157,19 @@ static void make_ready(struct task *t)
 		preempt_update();
 }
 
-/* The next one: @over: the current one, the last of those that compute, has
- * had its quantum. NULL: nobody is ready. */
-static struct task *pick(bool over)
+/* The next one; NULL: nobody is ready. */
+static struct task *pick(bool computing_first)
 {
 	struct list *from = &woken;
 	struct task *t;
 
-	if (!list_empty(&computing)) {
-		t = list_first(&computing, struct task, queue);
-		if (list_empty(&woken) || (over && t != current))
-			from = &computing;
-	}
+	if (list_empty(&woken) || (computing_first && !list_empty(&computing)))
+		from = &computing;
 	if (list_empty(from))
 		return NULL;
 	t = list_first(from, struct task, queue);
 	list_remove(&t->queue);
+	t->computes = from == &computing;
 	t->state = TASK_RUNNING;
 	return t;
 }
@@ -231,11 +229,11 @@ static void go_to(struct task *t, bool for_good)
 }
 
 /* The current task does not run on: somebody else does, or it does again. */
-static void leave(bool over, bool for_good)
+static void leave(bool computing_first, bool for_good)
 {
 	struct task *t;
 
-	while (!(t = pick(over)))
+	while (!(t = pick(computing_first)))
 		watch_sleep();
 	go_to(t, for_good);
 }
@@ -502,7 +500,7 @@ void task_give_way(void)
 		t->preempted++;
 		t->state = TASK_READY;
 		list_append(&computing, &t->queue);
-		leave(over, false);
+		leave(over && !t->computes, false);
 	}
 	check_killed();
 }

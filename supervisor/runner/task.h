@@ -90,6 +90,7 @@ struct task {
 	unsigned atomic;
 	unsigned n_waiters; /* that were woken by its end */
 	enum task_end end;
+	bool computes; /* a hook had stopped it before this turn */
 	bool can_jump; /* `base` is a live frame */
 	bool killed;   /* to be abandoned when it runs next */
 	bool closing;  /* it has been, and its variables are being closed */
