@@ -2,9 +2,10 @@
  * Step 7, in a runner: who is ready.
  *
  * A few sockets are asked about with ppoll(), beside the descriptors that
- * tasks wait for; many are in an epoll, which was made before anybody waited
- * for the process, with a number that the table of system calls knows. Both
- * are level-triggered: what is left unread is told again.
+ * tasks wait for; many are in an epoll, whose number the table of system calls
+ * knows. It is made when it is needed, since one more costs a process that
+ * ends soon more than all its waiting. Both are level-triggered: what is left
+ * unread is told again.
  */
 
 #include "runner/watch.h"
@@ -19,8 +20,10 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/util.h"
 #include "runner/limits.h"
 #include "runner/preempt.h"
+#include "runner/report.h"
 #include "runner/syscalls.h"
 #include "runner/task.h"
 #include "runner/timer.h"
@@ -51,15 +54,16 @@ static struct {
 
 int watch_init(void)
 {
-	int fd = epoll_create1(EPOLL_CLOEXEC);
+	/* Nothing else shall have the number. */
+	return dup3(CONTROL_FD, EPOLL_FD, O_CLOEXEC) < 0 ? -errno : 0;
+}
 
-	if (fd < 0)
+static int make_epoll(void)
+{
+	_cleanup_(fd_closep) int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	if (fd < 0 || dup3(fd, EPOLL_FD, O_CLOEXEC) < 0)
 		return -errno;
-	if (fd == EPOLL_FD)
-		return 0;
-	if (dup3(fd, EPOLL_FD, O_CLOEXEC) < 0)
-		return -errno;
-	close(fd);
 	return 0;
 }
 
@@ -87,9 +91,13 @@ static int sync_epoll(struct watch *w)
 static int use_epoll(void)
 {
 	struct watch *w, *after;
-	int r = 0;
+	int r = make_epoll();
 
-	list_each(w, after, &watches, list) if (r == 0) r = sync_epoll(w);
+	list_each(w, after, &watches, list)
+	{
+		if (r == 0)
+			r = sync_epoll(w);
+	}
 	uses_epoll = r == 0;
 	return r;
 }
@@ -356,13 +364,13 @@ void watch_look(void)
 		return;
 	preempt_signalled(true);
 	call_timers();
-	call_agains();
 	/* To receive is cheaper than to ask whether one could. */
-	if (n_watches == 1 && list_empty(&fd_waiters)) {
+	if (n_watches > 1 || !list_empty(&fd_waiters)) {
+		call_agains();
+		ask(false);
+	} else if (!call_agains() && n_watches == 1) {
 		add_to_batch(list_first(&watches, struct watch, list));
 		call_batch();
-	} else {
-		ask(false);
 	}
 }
 

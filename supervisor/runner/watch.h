@@ -52,7 +52,8 @@ bool watch_fd_ready(int fd, short events);
 
 /* --- for task.c and preempt.c ----------------------------------------------- */
 
-/* In a child of the zygote, before its filter. 0, or negative errno. */
+/* In a child of the zygote, before its filter, once it has its control link.
+ * 0, or negative errno. */
 int watch_init(void);
 
 /* Call what is ready, without waiting. */
