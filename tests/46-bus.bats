@@ -189,5 +189,7 @@ provide() {
 	[[ $output == here ]]
 	kill -KILL "${peers[@]}"
 	wait_until nobody_is_bound
+	run -0 thoxctl --json status
+	[[ $output =~ \"links\":\ *0[,}] ]]
 	run -4 thoxctl call crowd.n77.echo here
 }

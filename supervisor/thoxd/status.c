@@ -320,7 +320,7 @@ void status_write_server(struct mp_writer *w, struct server *s)
 	struct utsname kernel = { 0 };
 
 	uname(&kernel);
-	mp_write_map(w, 23);
+	mp_write_map(w, 25);
 	text(w, "software", "thox " PACKAGE_VERSION);
 	text(w, "label", s->label);
 	number(w, "pid", (uint64_t)getpid());
@@ -335,6 +335,8 @@ void status_write_server(struct mp_writer *w, struct server *s)
 	text(w, "kernel", kernel.release);
 	number(w, "processes", s->n_runs);
 	number(w, "connections", s->n_clients);
+	number(w, "names", s->bus.n_providers);
+	number(w, "links", s->holdings.by_number.count);
 	write_sandbox_offer(w, z);
 	write_zygotes(w, s);
 	write_failures(w, s);
