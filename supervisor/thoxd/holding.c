@@ -27,6 +27,7 @@
 #include "thoxd/server.h"
 #include "thoxd/zero.h"
 
+#define LIFE_BITS    40 /* of a link's number: in one life of thoxd */
 #define CLAIM_ALWAYS 8U /* links that anybody may have of anybody's room */
 
 void holdings_init(struct server *s)
@@ -38,6 +39,11 @@ void holdings_init(struct server *s)
 	table_init(&h->claims);
 	list_init(&h->starved);
 	making_init(s);
+}
+
+void holdings_begin(struct server *s, uint64_t restarts)
+{
+	s->holdings.last_number = restarts << LIFE_BITS;
 }
 
 /* --- contexts -------------------------------------------------------------

@@ -92,6 +92,9 @@ struct holdings {
 };
 
 void holdings_init(struct server *s);
+/* After so many lives of thoxd, whose links may live on with services: their
+ * numbers are not used again. */
+void holdings_begin(struct server *s, uint64_t restarts);
 
 /* --- contexts ----------------------------------------------------------- */
 

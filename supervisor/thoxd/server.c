@@ -198,6 +198,7 @@ void server_kept(struct server *s, const struct keeper_message *kept,
 void server_begin(struct server *s, struct mp_bytes state, uint64_t restarts)
 {
 	s->restarts = restarts;
+	holdings_begin(s, restarts);
 	restore(s, state);
 	watch_store(s);
 	client_listen(s, KEEPER_CONTROL_FD);
