@@ -217,6 +217,9 @@ struct native_handler {
 	void (*opened)(struct native *n, struct native_peer *peer, void *user);
 	void (*closed)(struct native *n, struct native_peer *peer,
 		       unsigned left, void *user);
+	/* Names are called that the caller's grant does not admit, too: the
+	 * handler asks native_peer_granted() where it matters. */
+	bool unchecked;
 	/* @c was to be shared with somebody who did not get it. May be NULL. */
 	void (*refused)(struct native_context *c, void *user);
 };

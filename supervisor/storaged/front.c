@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "fs/name.h"
 #include "rpc/status.h"
-
-#define NAME "storage"
+#include "rpc/storaged.h"
 
 /* A context that stands for an object, until nobody holds it any more. */
 struct handed {
@@ -73,7 +73,8 @@ static void on_closed(struct native *n, struct native_peer *peer, unsigned left,
 static const struct native_handler on_name = { .call = on_call,
 					       .cancel = on_cancel,
 					       .opened = on_opened,
-					       .closed = on_closed };
+					       .closed = on_closed,
+					       .unchecked = true };
 
 /* --- contexts --------------------------------------------------------------- */
 
@@ -189,10 +190,13 @@ static int op_may_open(void *front, void *user, const char *program)
 {
 	struct front *f = front;
 	struct native_peer *peer = user;
-	char name[WIRE_NAME_BYTES * 2];
+	char name[sizeof(STORAGED_OPEN) + NAME_MAX_BYTES + 1];
 
-	snprintf(name, sizeof(name), NAME ".open.%s", program);
-	return native_peer_granted(f->native, peer, name) ? 0 : -EPERM;
+	snprintf(name, sizeof(name), STORAGED_OPEN ".%s", program);
+	return native_peer_granted(f->native, peer, STORAGED_OPEN) &&
+			       native_peer_granted(f->native, peer, name)
+		       ? 0
+		       : -EPERM;
 }
 
 const struct storage_ops front_ops = { .answer = op_answer,
@@ -236,7 +240,7 @@ int front_init(struct front *f, struct ev_loop *loop, struct native *native)
 	ev_io_init(&f->io, on_io, native_fd(native), EV_READ);
 	f->io.data = f;
 	ev_io_start(loop, &f->io);
-	r = native_bind(native, NAME, 0, &on_name, f, on_bound, f);
+	r = native_bind(native, STORAGED_NAME, 0, &on_name, f, on_bound, f);
 	if (r < 0)
 		front_deinit(f);
 	return r;

@@ -15,6 +15,7 @@
 
 #include "base/util.h"
 #include "rpc/control.h"
+#include "rpc/storaged.h"
 #include "rpc/wire.h"
 #include "thoxd/holding.h"
 #include "thoxd/native.h"
@@ -233,7 +234,7 @@ const struct bus_name *bus_below_other(const struct principal *p,
 /* Who calls these must not find a stranger, also while the daemon starts. */
 static bool kept_for_daemons(struct mp_bytes name)
 {
-	static const char *const names[] = { "storage" };
+	static const char *const names[] = { STORAGED_NAME };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (wire_below(name, names[i], strlen(names[i])))

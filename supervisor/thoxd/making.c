@@ -105,6 +105,7 @@ int making_tell_holder(const struct holding *h, bool zero, int fd)
 static int tell_owner(const struct holding *h, int fd)
 {
 	const struct context *c = h->context;
+	const char *storage = c->owner->daemon ? h->as->storage : NULL;
 	struct mp_writer grants, w;
 	bool granted;
 	int r;
@@ -115,13 +116,18 @@ static int tell_owner(const struct holding *h, int fd)
 	mp_write_array(&w, 3);
 	mp_write_uint(&w, CONTROL_OPENED);
 	mp_write_uint(&w, h->number);
-	mp_write_map(&w, 1 + principal_identity_keys(h->as) + granted);
+	mp_write_map(&w, 1 + principal_identity_keys(h->as) + granted +
+				 (storage != NULL));
 	mp_write_str(&w, c->number ? "context" : "name");
 	if (c->number)
 		mp_write_uint(&w, c->number);
 	else
 		mp_write_str(&w, c->name);
 	principal_write_identity(h->as, &w);
+	if (storage) {
+		mp_write_str(&w, "storage");
+		mp_write_str(&w, storage);
+	}
 	if (granted) {
 		mp_write_str(&w, "grants");
 		mp_write_raw(&w, grants.data, grants.used);

@@ -82,6 +82,7 @@ struct principal {
 	pid_t pid; /* 0: not born yet */
 	const char *program;
 	const char *service; /* "": none; `NAME` or `NAME:INSTANCE` */
+	const char *storage; /* the program whose storage it has; NULL: none */
 	uint64_t version;
 	struct peer *control;	       /* NULL: not yet, or no more */
 	const struct process *process; /* whom links signal; NULL: nobody */

@@ -104,8 +104,15 @@ static void attempt(struct native_call *c)
 		native_finish(c, STATUS_OK);
 		return;
 	}
-	status = native_check(c, POLICY_CALL, c->name);
+	status = storaged_own(c->name) ? STATUS_OK
+				       : native_check(c, POLICY_CALL, c->name);
 	name = bus_lookup(c->server, c->name);
+	if (status == STATUS_OK && !name && storaged_provides(c->name)) {
+		if (storaged_wait(&c->server->storaged, &c->waiter) == 0)
+			return;
+		status = native_complain(c, STATUS_ERROR,
+					 "thox-storaged cannot be started");
+	}
 	if (status == STATUS_OK && !name)
 		status = native_complain(c, STATUS_NOT_FOUND,
 					 "nobody provides it");

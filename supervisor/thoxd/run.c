@@ -238,7 +238,8 @@ static void on_grace(struct ev_loop *loop, ev_timer *timer, int events)
 	run_kill(container_of(timer, struct run, grace), CAUSE_TERMINATED);
 }
 
-static void init_principal(struct run *run, const struct run_spec *q)
+static void init_principal(struct run *run, const struct run_spec *q,
+			   bool stored)
 {
 	struct principal *p = &run->principal;
 
@@ -246,6 +247,7 @@ static void init_principal(struct run *run, const struct run_spec *q)
 		       run->descriptors);
 	p->program = run->name;
 	p->service = run->service;
+	p->storage = stored ? run->name : NULL;
 	p->version = run->version;
 	principal_set_policy(p, q->policy);
 }
@@ -281,7 +283,8 @@ static struct run *run_alloc(struct server *s, const struct run_spec *q,
 	run->descriptors =
 		q->descriptors ? q->descriptors : config->descriptors;
 	run->interactive = q->interactive;
-	init_principal(run, q);
+	/* a text may be called anything */
+	init_principal(run, q, p->text_fd >= 0);
 	ev_timer_init(&run->wall, on_wall, (double)run->wall_ms / 1000, 0.);
 	ev_timer_init(&run->cpu, on_cpu, (double)run->cpu_ms / 1000, 0.);
 	ev_timer_init(&run->grace, on_grace, (double)run->grace_ms / 1000, 0.);

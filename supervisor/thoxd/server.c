@@ -273,8 +273,10 @@ void server_check_end(struct server *s)
 		s->unmounted = true;
 		zygote_end_all(s);
 		mount_stop(&s->mount);
+		storaged_end(&s->storaged);
 	}
-	if (s->mount.state != MOUNT_NONE || !logs_settled(&s->logs) || s->ended)
+	if (s->mount.state != MOUNT_NONE || !logs_settled(&s->logs) ||
+	    !storaged_settled(&s->storaged) || s->ended)
 		return;
 	s->ended = true;
 	logs_end(&s->logs);
@@ -319,4 +321,5 @@ void server_init(struct server *s, const struct instance *instance)
 	ev_timer_init(&s->end_timer, on_end, END_S, 0.);
 	mount_init(&s->mount, s);
 	logs_init(&s->logs, s);
+	storaged_init(&s->storaged, s);
 }

@@ -22,6 +22,7 @@
 #include "thoxd/mount.h"
 #include "thoxd/parent.h"
 #include "thoxd/process.h"
+#include "thoxd/storaged.h"
 
 struct keeper_message;
 
@@ -45,6 +46,7 @@ struct server {
 	struct store *store;
 	struct mount mount;
 	struct logs logs;
+	struct storaged storaged;
 
 	struct list clients; /* in age order */
 	unsigned n_clients;

@@ -1,0 +1,208 @@
+/* Step 10, in thoxd: who keeps what programs keep. */
+
+#include "thoxd/storaged.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "rpc/storaged.h"
+#include "rpc/wire.h"
+#include "thoxd/server.h"
+
+#define AGAIN_S 2.0 /* after one that ended before it served */
+
+/* --- names ----------------------------------------------------------------
+ */
+
+bool storaged_provides(struct mp_bytes name)
+{
+	return wire_below(name, STORAGED_NAME, strlen(STORAGED_NAME));
+}
+
+bool storaged_own(struct mp_bytes name)
+{
+	return storaged_provides(name) &&
+	       !wire_below(name, STORAGED_OPEN, strlen(STORAGED_OPEN));
+}
+
+/* --- its end --------------------------------------------------------------
+ */
+
+static void release_waiters(struct storaged *d)
+{
+	struct list now;
+
+	list_init(&now);
+	while (!list_empty(&d->waiters)) {
+		struct list *first = d->waiters.next;
+
+		list_remove(first);
+		list_append(&now, first);
+	}
+	while (!list_empty(&now)) {
+		struct waiter *w = list_first(&now, struct waiter, list);
+
+		list_remove(&w->list);
+		w->go(w);
+	}
+}
+
+static void over(struct storaged *d)
+{
+	struct server *s = d->server;
+
+	if (d->begun)
+		principal_end(&d->principal);
+	peer_close(&d->peer);
+	if (!d->bound)
+		d->failed = ev_now(s->loop);
+	d->running = d->begun = d->bound = false;
+	release_waiters(d);
+	server_check_end(s);
+}
+
+static void on_process_exit(struct process *p, const struct process_exit *exit)
+{
+	struct storaged *d = container_of(p, struct storaged, process);
+
+	if (!d->server->ending)
+		log_warnx("thox-storaged pid=%d ended (wait status 0x%x); "
+			  "the next call starts it again",
+			  (int)exit->pid, (unsigned)exit->status);
+	over(d);
+}
+
+/* --- its life -------------------------------------------------------------
+ */
+
+static int on_message(struct peer *p, struct link_message *m)
+{
+	struct storaged *d = container_of(p, struct storaged, peer);
+
+	return principal_takes(m) ? principal_message(&d->principal, m)
+				  : -EPROTO;
+}
+
+static void on_gone(struct peer *p, int error)
+{
+	struct storaged *d = container_of(p, struct storaged, peer);
+
+	if (error != -ECONNRESET && error != -EPIPE)
+		log_warnx("thox-storaged sent what is no message; it is ended");
+	(void)process_signal(&d->process, SIGKILL);
+}
+
+static void on_bound(struct principal *p, const char *name)
+{
+	struct storaged *d = container_of(p, struct storaged, principal);
+
+	(void)name;
+	d->bound = true;
+	release_waiters(d);
+}
+
+static const struct principal_ops ops = { .bound = on_bound };
+
+static void on_spawned(void *user, pid_t pid, int pidfd, int error)
+{
+	struct storaged *d = user;
+	struct principal *p = &d->principal;
+
+	if (error < 0) {
+		log_warnx("thox-storaged cannot be started: %s",
+			  strerror(-error));
+		over(d);
+		return;
+	}
+	process_add(&d->server->processes, &d->process, pid, pidfd,
+		    on_process_exit);
+	if (d->process.pid == 0)
+		return; /* it has ended already */
+	principal_init(p, d->server, &ops, 0, 0);
+	p->program = "thox-storaged";
+	p->daemon = true;
+	p->links_max = STORAGED_LINKS_MAX;
+	principal_begin(p, &d->peer, pid, NULL);
+	d->begun = true;
+	peer_resume(&d->peer);
+}
+
+static int start(struct storaged *d)
+{
+	_cleanup_(fd_closep) int theirs = -1;
+	static const int number = STORAGED_LINK_FD;
+	struct server *s = d->server;
+	const char *args[] = { s->instance->store, NULL };
+	struct parent_spawn spawn = { .role = "storaged",
+				      .args = args,
+				      .fds = &theirs,
+				      .numbers = &number,
+				      .n_fds = 1 };
+	int pair[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	theirs = pair[1];
+	peer_open(&d->peer, s->loop, pair[0], on_message, on_gone);
+	/* It may speak before the keeper has told who it is. */
+	peer_hold(&d->peer);
+	r = parent_spawn(&s->parent, &spawn, on_spawned, d);
+	if (r < 0) {
+		peer_close(&d->peer);
+		return r;
+	}
+	d->running = true;
+	d->started = ev_now(s->loop);
+	return 0;
+}
+
+int storaged_wait(struct storaged *d, struct waiter *w)
+{
+	double now = ev_now(d->server->loop);
+	int r;
+
+	if (d->server->ending)
+		return -ECHILD;
+	if (!d->running) {
+		if (d->failed > 0 && now - d->failed < AGAIN_S)
+			return -ECHILD;
+		r = start(d);
+		if (r < 0) {
+			log_warnx("thox-storaged cannot be started: %s",
+				  strerror(-r));
+			d->failed = now;
+			return -ECHILD;
+		}
+	}
+	list_append(&d->waiters, &w->list);
+	return 0;
+}
+
+void storaged_init(struct storaged *d, struct server *s)
+{
+	*d = (struct storaged){ .server = s };
+	d->process.pidfd = -1;
+	list_init(&d->waiters);
+}
+
+void storaged_end(struct storaged *d)
+{
+	if (!d->running)
+		return;
+	if (d->begun)
+		principal_end(&d->principal);
+	d->begun = false;
+	peer_close(&d->peer);
+	release_waiters(d);
+}
+
+bool storaged_settled(const struct storaged *d)
+{
+	return !d->running;
+}
