@@ -132,8 +132,6 @@ static ssize_t receive_record(struct link *l, bool wait, int *fds,
 	int flags = MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT);
 	ssize_t n;
 
-	if (l->bytes_only)
-		msg.msg_controllen = 0; /* the kernel drops what there is */
 	n = recvmsg(l->fd, &msg, flags);
 	/* A peer that closed with records of ours unread: the error comes once
 	 * and before what it had sent, which the next call gets. */
@@ -149,12 +147,28 @@ static ssize_t receive_record(struct link *l, bool wait, int *fds,
 		close_all(fds, ret_n_fds);
 		return -ECONNRESET;
 	}
-	if (n > (ssize_t)LINK_RECORD_BYTES || (msg.msg_flags & MSG_TRUNC) ||
-	    (!l->bytes_only && (msg.msg_flags & MSG_CTRUNC))) {
+	if (n > (ssize_t)LINK_RECORD_BYTES ||
+	    (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
 		close_all(fds, ret_n_fds);
 		return -EPROTO;
 	}
 	return n;
+}
+
+/* The same of a link without descriptors: the kernel drops what there is. */
+static ssize_t receive_bytes(struct link *l, bool wait)
+{
+	int flags = wait ? 0 : MSG_DONTWAIT;
+	ssize_t n;
+
+	n = recv(l->fd, record, sizeof(record), flags);
+	if (n < 0 && errno == ECONNRESET)
+		n = recv(l->fd, record, sizeof(record), flags);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	if (n == 0)
+		return -ECONNRESET;
+	return n > (ssize_t)LINK_RECORD_BYTES ? -EPROTO : n;
 }
 
 static void move_fds(int *to, unsigned *n_to, int *from, unsigned *n_from)
@@ -245,7 +259,8 @@ int link_receive(struct link *l, bool wait, struct link_message *ret_message)
 
 	*ret_message = (struct link_message){ 0 };
 	do {
-		n = receive_record(l, wait, fds, &n_fds);
+		n = l->bytes_only ? receive_bytes(l, wait)
+				  : receive_record(l, wait, fds, &n_fds);
 		if (n <= 0)
 			return (int)n;
 		r = accept_record(l, (size_t)n, fds, &n_fds, ret_message);
@@ -271,6 +286,29 @@ int link_message_take_fd(struct link_message *m, unsigned i)
 
 /* --- sending ---------------------------------------------------------------
  */
+
+/* A record in one piece, without descriptors, and so without an address that
+ * the kernel would look at: a runner may call this alone. */
+static int send_bytes(int fd, const uint8_t *data, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+static int send_copy(int fd, const uint8_t *head, size_t head_size,
+		     const void *data, size_t size)
+{
+	static _Thread_local uint8_t copy[LINK_RECORD_BYTES];
+
+	memcpy(copy, head, head_size);
+	if (size > 0)
+		memcpy(copy + head_size, data, size);
+	return send_bytes(fd, copy, head_size + size);
+}
 
 static int send_record(int fd, const uint8_t *head, size_t head_size,
 		       const void *data, size_t size, const int *fds,
@@ -337,7 +375,9 @@ static int put_record(struct link *l, const uint8_t *head, size_t head_size,
 {
 	int r = -EAGAIN;
 
-	if (!l->queue_first)
+	if (!l->queue_first && l->bytes_only)
+		r = send_copy(l->fd, head, head_size, data, size);
+	else if (!l->queue_first)
 		r = send_record(l->fd, head, head_size, data, size, fds, n_fds);
 	if (r == -EAGAIN)
 		r = enqueue(l, head, head_size, data, size, fds, n_fds);
@@ -398,10 +438,8 @@ int link_send(struct link *l, const void *data, size_t size, const int *fds,
 	return put_fragments(l, data, size, fds, n_fds);
 }
 
-int link_send_some(struct link *l, const void *data, size_t size, size_t *done)
+int link_send_some(struct link *l, uint8_t *data, size_t size, size_t *done)
 {
-	static const uint8_t whole = RECORD_WHOLE;
-	const uint8_t *p = data;
 	int r = 0;
 
 	if (size == 0 || size > UINT32_MAX)
@@ -409,18 +447,42 @@ int link_send_some(struct link *l, const void *data, size_t size, size_t *done)
 	if (l->queue_first)
 		return -EAGAIN;
 	if (size < LINK_RECORD_BYTES) {
-		r = send_record(l->fd, &whole, 1, data, size, NULL, 0);
+		data[-1] = RECORD_WHOLE;
+		r = send_bytes(l->fd, data - 1, size + 1);
 		if (r == 0)
 			*done = size;
 		return r;
 	}
 	while (*done < size && r == 0) {
 		struct fragment f = next_to_send(*done, size);
+		uint8_t *head = data + *done - f.head_size;
+		uint8_t before = head[0]; /* sent already, and not ours */
 
-		r = send_record(l->fd, f.head, f.head_size, p + *done, f.size,
-				NULL, 0);
+		memcpy(head, f.head, f.head_size);
+		r = send_bytes(l->fd, head, f.head_size + f.size);
+		head[0] = before;
 		if (r == 0)
 			*done += f.size;
+	}
+	return r;
+}
+
+int link_queue_rest(struct link *l, const uint8_t *data, size_t size,
+		    size_t done)
+{
+	static const uint8_t whole = RECORD_WHOLE;
+	int r = 0;
+
+	if (l->queued_bytes + size - done > l->queue_limit_bytes)
+		return -ENOBUFS;
+	if (size < LINK_RECORD_BYTES)
+		return done ? 0 : enqueue(l, &whole, 1, data, size, NULL, 0);
+	while (done < size && r == 0) {
+		struct fragment f = next_to_send(done, size);
+
+		r = enqueue(l, f.head, f.head_size, data + done, f.size, NULL,
+			    0);
+		done += f.size;
 	}
 	return r;
 }
@@ -434,8 +496,10 @@ int link_flush(struct link *l)
 {
 	while (l->queue_first) {
 		struct link_out *out = l->queue_first;
-		int r = send_record(l->fd, out->data, out->size, NULL, 0,
-				    out->fds, out->n_fds);
+		int r = l->bytes_only
+				? send_bytes(l->fd, out->data, out->size)
+				: send_record(l->fd, out->data, out->size, NULL,
+					      0, out->fds, out->n_fds);
 
 		if (r == -EAGAIN)
 			return 0;

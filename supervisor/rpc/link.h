@@ -35,7 +35,7 @@ struct link {
 	int fd; /* owned */
 	uint32_t limit_bytes;
 	uint32_t queue_limit_bytes;
-	bool bytes_only; /* descriptors that come are dropped */
+	bool bytes_only; /* no descriptors: those that come are dropped */
 	/* receiving: fragments put together */
 	uint8_t *partial;
 	uint32_t partial_total;
@@ -85,12 +85,18 @@ int link_send(struct link *l, const void *data, size_t size, const int *fds,
 	      unsigned n_fds);
 
 /*
- * The same without the queue, for who can wait: 0 when all of it was sent;
- * -EAGAIN when the socket is full: go on with the same arguments when it is
- * writable. *done is 0 at first. In between, link_send() of what fits in a
- * record is allowed.
+ * On a link of bytes only, without a copy and without the queue, for who can
+ * wait: 0 when all of it was sent; -EAGAIN when the socket is full: go on with
+ * the same arguments when it is writable. *done is 0 at first. In between,
+ * link_send() of what fits in a record is allowed. @data has LINK_ROOM_BYTES
+ * before it that are written to.
  */
-int link_send_some(struct link *l, const void *data, size_t size, size_t *done);
+#define LINK_ROOM_BYTES 5U
+int link_send_some(struct link *l, uint8_t *data, size_t size, size_t *done);
+/* What that has left goes to the queue, for link_flush(): 0, or -ENOBUFS when
+ * it has no room for that (nothing was queued), -ENOMEM. */
+int link_queue_rest(struct link *l, const uint8_t *data, size_t size,
+		    size_t done);
 
 int link_flush(struct link *l);		    /* 0, or as link_send() */
 bool link_has_queued(const struct link *l); /* wait for POLLOUT too */

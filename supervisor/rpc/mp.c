@@ -27,6 +27,7 @@ void mp_reader_init(struct mp_reader *r, const void *data, size_t size)
 	r->p = data;
 	r->end = r->p + size;
 	r->bad = false;
+	r->n_ext = 0;
 }
 
 static size_t left(const struct mp_reader *r)
@@ -292,9 +293,12 @@ static void skip(struct mp_reader *r, unsigned depth)
 	uint64_t items;
 
 	switch (h.type) {
+	case MP_EXT:
+		r->n_ext++;
+		body(r, h.value);
+		break;
 	case MP_STR:
 	case MP_BIN:
-	case MP_EXT:
 		body(r, h.value);
 		break;
 	case MP_ARRAY:

@@ -39,6 +39,7 @@ struct mp_reader {
 	const uint8_t *p;
 	const uint8_t *end;
 	bool bad;
+	uint32_t n_ext; /* extensions among what mp_skip() has passed */
 };
 
 /* A string or binary: points into the message, not terminated. All zero is an

@@ -289,21 +289,66 @@ static void test_broken_records(void)
 			 rows[i].result);
 }
 
-/* Verify that a message in fragments can be sent bit by bit, that whole ones
- * may pass it, and that another in fragments waits for the socket, too. */
+/* A large message with room before it. */
+struct large {
+	uint8_t *memory, *data, *copy;
+	size_t size;
+};
+
+static struct large make_large(size_t size)
+{
+	struct large l = { .size = size };
+
+	l.memory = malloc(LINK_ROOM_BYTES + size);
+	l.data = l.memory + LINK_ROOM_BYTES;
+	l.copy = pattern(size);
+	memcpy(l.data, l.copy, size);
+	return l;
+}
+
+static void free_large(struct large *l)
+{
+	free(l->memory);
+	free(l->copy);
+}
+
+/* The next message but for those of 4 bytes is the large one, and it is as it
+ * was at the sender, too. */
+static bool large_arrives(struct ends *e, const struct large *l)
+{
+	struct link_message m = { 0 };
+	bool ok;
+	int r = 0;
+
+	do {
+		link_message_deinit(&m);
+		if (r == 0 && link_flush(&e->a) < 0)
+			return false;
+		r = link_receive(&e->b, false, &m);
+	} while (r == 0 || (r == 1 && m.size == 4));
+	ok = r == 1 && m.size == l->size &&
+	     memcmp(m.data, l->copy, l->size) == 0 &&
+	     memcmp(l->data, l->copy, l->size) == 0;
+	link_message_deinit(&m);
+	return ok;
+}
+
+/* Verify that a message in fragments can be sent bit by bit, and that whole
+ * ones may pass it. */
 static void test_sending_bit_by_bit(void)
 {
-	size_t size = 2000000, done = 0;
-	uint8_t *data = pattern(size);
+	struct large l = make_large(2000000);
 	struct link_message m;
 	unsigned passed = 0;
 	struct ends e;
+	size_t done = 0;
 	int r;
 
 	CHECK(open_ends(&e));
-	while ((r = link_send_some(&e.a, data, size, &done)) == -EAGAIN) {
+	e.a.bytes_only = true;
+	while ((r = link_send_some(&e.a, l.data, l.size, &done)) == -EAGAIN) {
 		CHECK_EQ(link_send(&e.a, "pass", 4, NULL, 0), 0);
-		CHECK_EQ(link_send_some(&e.a, data, size, &done), -EAGAIN);
+		CHECK_EQ(link_send_some(&e.a, l.data, l.size, &done), -EAGAIN);
 		while ((r = link_receive(&e.b, false, &m)) == 1) {
 			CHECK_EQ(m.size, 4);
 			passed++;
@@ -313,15 +358,30 @@ static void test_sending_bit_by_bit(void)
 		CHECK_EQ(link_flush(&e.a), 0);
 	}
 	CHECK_EQ(r, 0);
-	CHECK_EQ(done, size);
+	CHECK_EQ(done, l.size);
 	CHECK(passed > 0);
-	while ((r = link_receive(&e.b, false, &m)) == 1 && m.size == 4)
-		link_message_deinit(&m);
-	CHECK_EQ(r, 1);
-	CHECK_EQ(m.size, size);
-	CHECK_EQ(memcmp(m.data, data, size), 0);
-	link_message_deinit(&m);
-	free(data);
+	CHECK(large_arrives(&e, &l));
+	free_large(&l);
+	close_ends(&e);
+}
+
+/* Verify that what is left of a message goes on from the queue. */
+static void test_the_rest_can_be_queued(void)
+{
+	struct large l = make_large(2000000);
+	struct ends e;
+	size_t done = 0;
+
+	CHECK(open_ends(&e));
+	e.a.bytes_only = true;
+	CHECK_EQ(link_send_some(&e.a, l.data, l.size, &done), -EAGAIN);
+	CHECK(done > 0 && done < l.size);
+	CHECK_EQ(link_queue_rest(&e.a, l.data, l.size, done), -ENOBUFS);
+	CHECK(!link_has_queued(&e.a));
+	e.a.queue_limit_bytes = 4U << 20;
+	CHECK_EQ(link_queue_rest(&e.a, l.data, l.size, done), 0);
+	CHECK(large_arrives(&e, &l));
+	free_large(&l);
 	close_ends(&e);
 }
 
@@ -412,6 +472,7 @@ int main(void)
 	RUN(test_too_many_descriptors);
 	RUN(test_broken_records);
 	RUN(test_sending_bit_by_bit);
+	RUN(test_the_rest_can_be_queued);
 	RUN(test_descriptors_are_dropped);
 	RUN(test_a_record_that_is_too_long);
 	RUN(test_the_receivers_limit);

@@ -65,13 +65,14 @@ static struct mp_bytes read_name(struct mp_reader *r)
 }
 
 /* Each value may be nested as deep as a value may; the array is not one. */
-static struct mp_bytes read_args(struct mp_reader *r)
+static struct mp_bytes read_args(struct mp_reader *r, uint32_t *ret_n_ext)
 {
 	const uint8_t *start = r->p;
 	uint32_t n = mp_read_array(r);
 
 	while (n-- > 0 && !r->bad)
 		mp_skip(r);
+	*ret_n_ext = r->n_ext;
 	if (r->bad)
 		return (struct mp_bytes){ "", 0 };
 	return (struct mp_bytes){ (const char *)start, (size_t)(r->p - start) };
@@ -122,14 +123,14 @@ static void read_fields(struct mp_reader *r, uint32_t n, struct wire_message *m)
 	case WIRE_CALL:
 		m->cid = read_cid(r);
 		m->name = read_name(r);
-		m->args = read_args(r);
+		m->args = read_args(r, &m->n_ext);
 		if (n > 3)
 			m->deadline_ms = mp_read_uint(r);
 		break;
 	case WIRE_ANSWER:
 		m->cid = read_cid(r);
 		m->status = mp_read_int(r);
-		m->args = read_args(r);
+		m->args = read_args(r, &m->n_ext);
 		if (m->status < STATUS_OK || m->status > STATUS_TOO_LARGE)
 			m->status = STATUS_ERROR;
 		break;
@@ -138,7 +139,7 @@ static void read_fields(struct mp_reader *r, uint32_t n, struct wire_message *m)
 		break;
 	case WIRE_PUSH:
 		m->name = read_name(r);
-		m->args = read_args(r);
+		m->args = read_args(r, &m->n_ext);
 		if (n > 2)
 			m->info = read_info(r);
 		break;

@@ -62,6 +62,7 @@ struct wire_message {
 	uint32_t cid;
 	struct mp_bytes name; /* checked by wire_check_name() */
 	struct mp_bytes args; /* a whole array */
+	uint32_t n_ext; /* extensions in it: contexts, or nothing of ours */
 	struct mp_bytes info; /* push: a whole map, size 0: none */
 	int64_t status;	      /* STATUS_… */
 	uint64_t deadline_ms; /* 0: none */

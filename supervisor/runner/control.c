@@ -21,11 +21,13 @@
 #include "rpc/control.h"
 #include "rpc/mp.h"
 #include "rpc/status.h"
+#include "runner/event.h"
 #include "runner/limits.h"
 #include "runner/program.h"
 #include "runner/report.h"
 #include "runner/runner.h"
 #include "runner/task.h"
+#include "runner/told.h"
 #include "runner/watch.h"
 
 static struct link control;
@@ -44,10 +46,15 @@ static void handle_event(const struct message_event *event)
 {
 	switch (event->event) {
 	case EVENT_INTERRUPT:
-		program_interrupt();
+		if (!event_signal(EV_INTERRUPT))
+			program_interrupt();
 		break;
 	case EVENT_TERMINATE:
-		program_terminate();
+		if (!event_signal(EV_TERMINATE))
+			program_terminate();
+		break;
+	case EVENT_RELOAD:
+		event_signal(EV_RELOAD);
 		break;
 	case EVENT_RESIZE:
 		if (runner.columns) {
@@ -101,6 +108,15 @@ static void handle_text(struct mp_bytes bytes)
 	task_wake(task_main());
 }
 
+static int64_t kind_of(const struct link_message *raw)
+{
+	struct mp_reader r;
+
+	mp_reader_init(&r, raw->data, raw->size);
+	mp_read_array(&r);
+	return mp_read_int(&r);
+}
+
 /* One message, if there is one: not before 0 is the link empty. */
 static bool handle_one(void)
 {
@@ -111,6 +127,12 @@ static bool handle_one(void)
 	r = link_receive(&control, false, &raw);
 	if (r == 0)
 		return false;
+	if (r > 0 && told_is(kind_of(&raw))) {
+		if (!told_take(&raw))
+			lost();
+		link_message_deinit(&raw);
+		return true;
+	}
 	if (r < 0 || message_parse(raw.data, raw.size, &m) < 0)
 		lost();
 	switch (m.kind) {
@@ -130,9 +152,34 @@ static bool handle_one(void)
 	return true;
 }
 
+static void flush(void)
+{
+	if (link_flush(&control) < 0)
+		lost();
+	watch_set(&watch, true, link_has_queued(&control));
+}
+
+void control_send(const struct mp_writer *w)
+{
+	bool queued = link_has_queued(&control);
+
+	if (mp_writer_end(w) < 0 ||
+	    link_send(&control, w->data, w->used, NULL, 0) < 0)
+		lost();
+	if (!queued && link_has_queued(&control))
+		watch_set(&watch, true, true);
+}
+
+void control_look(void)
+{
+	while (handle_one())
+		;
+}
+
 static bool on_control(struct watch *w)
 {
-	(void)w;
+	if (w->writing)
+		flush();
 	for (int i = 0; i < LIMIT_READ_MESSAGES; i++)
 		if (!handle_one())
 			return false;
@@ -150,6 +197,7 @@ int control_attach(int fd)
 		close(fd);
 	}
 	link_init(&control, CONTROL_FD);
+	control.queue_limit_bytes = LIMIT_CONTROL_BYTES;
 	return 0;
 }
 

@@ -24,6 +24,13 @@ int control_wait_start(struct link_message *ret_raw, struct message *ret_start);
 /* Watch the link from now on; what came before is handled. */
 void control_watch(void);
 
+/* A message for thoxd; what has no room is sent later. Without thoxd, or with
+ * too much that waits for it, the process ends. */
+void control_send(const struct mp_writer *w);
+
+/* Handle what the link has, now: for what must come before something else. */
+void control_look(void);
+
 /* A text to evaluate at a prompt, to free(); the main task is woken when one
  * comes. NULL: none is there. */
 struct control_text {

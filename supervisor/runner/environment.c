@@ -14,6 +14,14 @@
 
 #include "base/fd.h"
 #include "base/util.h"
+#include "runner/context.h"
+#include "runner/handler.h"
+#include "runner/lua_call.h"
+#include "runner/lua_event.h"
+#include "runner/lua_status.h"
+#include "runner/outgoing.h"
+#include "runner/push.h"
+#include "runner/request_value.h"
 #include "runner/task.h"
 
 #define SECONDS_MAX 1e9 /* thirty years: for good */
@@ -137,4 +145,12 @@ void environment_open(lua_State *L)
 	lua_os_open(L);
 	lua_package_open(L);
 	lua_task_open(L);
+	lua_status_open(L);
+	context_open(L);
+	outgoing_open(L);
+	request_value_open(L);
+	lua_call_open(L);
+	lua_event_open(L);
+	push_open(L);
+	handler_open(L);
 }

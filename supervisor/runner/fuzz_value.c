@@ -96,12 +96,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	L = lua_newstate(on_memory, NULL);
 	luaL_newmetatable(L, VALUE_CONTEXT);
 	if (read_value(L, m.args) && write_value(L, &once)) {
-		struct mp_bytes bytes = { (const char *)once.mp.data,
-					  once.mp.used };
+		struct mp_bytes bytes = { (const char *)value_data(&once),
+					  value_size(&once) };
 		bool ok = read_value(L, bytes) && write_value(L, &twice);
 
 		/* maps have no order, so the sizes are what can be compared */
-		assert(ok && once.mp.used == twice.mp.used);
+		assert(ok && value_size(&once) == value_size(&twice));
 		assert(once.n_contexts == twice.n_contexts);
 	}
 	value_writer_deinit(&once);

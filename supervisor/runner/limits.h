@@ -88,3 +88,52 @@
  * program, which may grow and shrink them often. */
 #define LIMIT_LOADED_BLOCK_BYTES (256 << 10)
 #define LIMIT_HEAP_BLOCK_BYTES	 (4 << 20)
+
+/* --- contexts and calls --- */
+
+/* A message that this process takes: what hello says. */
+#define LIMIT_MESSAGE_BYTES (16U << 20)
+
+/* A message up to here is kept where it is described; a larger one is weighed
+ * before it becomes Lua's. */
+#define LIMIT_SMALL_MESSAGE_BYTES 1024U
+
+/* Contexts owned and held, with those that only a C function still knows. */
+#define LIMIT_CONTEXTS 4096
+
+/* Routes of context 0: each may have several links. */
+#define LIMIT_ROUTES 3000
+
+/* Calls made and not taken back, and calls received and not answered. */
+#define LIMIT_CALLS 16384
+
+/* Of the latter: in all, of one process, over one link. */
+#define LIMIT_SERVED	  4096
+#define LIMIT_SERVED_PEER 512
+#define LIMIT_SERVED_LINK 256
+
+/* Values of a call for a function, and of an answer on the stack. */
+#define LIMIT_ARGUMENTS	    4096
+#define LIMIT_ANSWER_VALUES 4096
+
+/* Answers and pushes that sockets had no room for, of all links; what is
+ * shorter than the other may come on top, an answer to each call. */
+#define LIMIT_QUEUED_BYTES (32U << 20)
+#define LIMIT_SHORT_BYTES  512U
+
+/* Names that a holder listens to on one context. */
+#define LIMIT_LISTENS 256
+
+/* Events, but for calls, that no task has come for. */
+#define LIMIT_EVENTS	  1024
+#define LIMIT_EVENT_BYTES (4U << 20)
+
+/* What waits to be told to thoxd. */
+#define LIMIT_CONTROL_BYTES (8U << 20)
+
+#define LIMIT_ALARMS	     1024
+#define LIMIT_ENDED_CHILDREN 1024
+
+/* Tasks that serve calls, and how many of them are kept without one. */
+#define LIMIT_WORKERS	   512
+#define LIMIT_IDLE_WORKERS 16

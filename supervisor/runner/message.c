@@ -42,6 +42,10 @@ static void start_key(struct mp_reader *r, struct mp_bytes key,
 		s->args = strings(r);
 	else if (mp_bytes_equal(key, "env"))
 		s->env = string_map(r);
+	else if (mp_bytes_equal(key, "label"))
+		s->label = mp_read_str(r);
+	else if (mp_bytes_equal(key, "service"))
+		s->service = mp_read_str(r);
 	else if (mp_bytes_equal(key, "memory_bytes"))
 		s->memory_bytes = mp_read_uint(r);
 	else if (mp_bytes_equal(key, "tasks"))
@@ -91,11 +95,12 @@ static void event_body(struct mp_reader *r, uint32_t items,
 {
 	static const struct {
 		const char *name;
-		enum event event;
+		enum control_event event;
 	} events[] = {
 		{ "interrupt", EVENT_INTERRUPT },
 		{ "terminate", EVENT_TERMINATE },
 		{ "resize", EVENT_RESIZE },
+		{ "reload", EVENT_RELOAD },
 	};
 	struct mp_bytes name = mp_read_str(r);
 

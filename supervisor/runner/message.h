@@ -13,17 +13,19 @@
 
 #include "rpc/mp.h"
 
-enum event {
+enum control_event {
 	EVENT_UNKNOWN, /* a newer thoxd's: ignored */
 	EVENT_INTERRUPT,
 	EVENT_TERMINATE,
 	EVENT_RESIZE,
+	EVENT_RELOAD,
 };
 
 struct message_start {
 	struct mp_bytes name;
 	struct mp_bytes args; /* raw array of strings, "" without */
 	struct mp_bytes env;  /* raw map of strings to strings, "" without */
+	struct mp_bytes label, service; /* "" without */
 	uint64_t memory_bytes;
 	uint64_t tasks;		/* 0: not said */
 	uint64_t rows, columns; /* 0: stdout is no terminal */
@@ -33,7 +35,7 @@ struct message_start {
 };
 
 struct message_event {
-	enum event event;
+	enum control_event event;
 	uint64_t rows, columns;
 };
 

@@ -242,6 +242,12 @@ static int take_start(struct link_message *raw,
 
 	r = mp_bytes_copy(start->name, runner.name, sizeof(runner.name));
 	if (r == 0)
+		r = mp_bytes_copy(start->label, runner.label,
+				  sizeof(runner.label));
+	if (r == 0)
+		r = mp_bytes_copy(start->service, runner.service,
+				  sizeof(runner.service));
+	if (r == 0)
 		r = keep_env(start->env);
 	if (r == 0)
 		r = take_streams(raw, start);

@@ -29,7 +29,9 @@ struct runner {
 
 	/* of the start message */
 	char name[RUNNER_NAME_BYTES];
-	struct mp_bytes env; /* owned, raw map */
+	char label[RUNNER_NAME_BYTES];	 /* of this machine */
+	char service[RUNNER_NAME_BYTES]; /* "": it is none */
+	struct mp_bytes env;		 /* owned, raw map */
 	uint64_t memory_bytes;
 	uint64_t tasks;		/* that it may have */
 	unsigned rows, columns; /* 0: stdout is no terminal */

@@ -58,7 +58,12 @@ const struct syscall_row syscall_rows[] = {
 	{ SCMP_SYS(mprotect), BOTH, "the page below a task's stack, which "
 	  "nobody may touch", 1, { EQ(2, PROT_NONE) } },
 
-	/* the control link, the only socket */
+	/* sockets that it was handed: without an address to send to, so that an
+	 * unconnected one among its stdio leads nowhere */
+	{ SCMP_SYS(recvfrom), BOTH, "links", 1, { EQ(4, 0) } },
+	{ SCMP_SYS(sendto), BOTH, "links", 1, { EQ(4, 0) } },
+
+	/* the control link, the only one with descriptors */
 	{ SCMP_SYS(recvmsg), BOTH, "control link", 1,
 	  { INT(0, CONTROL_FD) } },
 	{ SCMP_SYS(sendmsg), BOTH, "control link", 1,

@@ -29,8 +29,6 @@
 #include "runner/stack.h"
 #include "runner/watch.h"
 
-struct task_hooks task_hooks;
-
 static void on_due(struct timer *timer);
 
 #define LIST(l)                                                                \
@@ -78,6 +76,11 @@ struct task *task_main(void)
 unsigned task_count(void)
 {
 	return n_others + 1;
+}
+
+uint32_t task_newest(void)
+{
+	return last_id;
 }
 
 bool task_alone(void)

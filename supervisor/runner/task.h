@@ -105,6 +105,7 @@ struct task *task_current(void);
 struct task *task_main(void);
 struct task *task_find(uint32_t id); /* NULL: no such, or it has ended */
 unsigned task_count(void);	     /* with the main one */
+uint32_t task_newest(void);	     /* the id of the one started last */
 bool task_alone(void);		     /* nobody could run while this one waits */
 
 /* One that has ended, whose starter set `kept`: what it returned, or its
@@ -210,4 +211,4 @@ struct task_hooks {
 	 * task waits until task_wake(task_main()) and asks again. */
 	bool (*serving)(void);
 };
-extern struct task_hooks task_hooks;
+extern const struct task_hooks task_hooks; /* dispatch.c */

@@ -102,11 +102,12 @@ static void test_events(void)
 {
 	static const struct {
 		const char *name;
-		enum event event;
+		enum control_event event;
 	} events[] = { { "interrupt", EVENT_INTERRUPT },
 		       { "terminate", EVENT_TERMINATE },
 		       { "resize", EVENT_RESIZE },
-		       { "reload", EVENT_UNKNOWN } };
+		       { "reload", EVENT_RELOAD },
+		       { "dance", EVENT_UNKNOWN } };
 
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
 		struct message m;

@@ -172,6 +172,8 @@ static void test_attacks(void)
 		{ SYS_clock_gettime, { -2 & 0xffffffff, 0 }, TRY_TRAPPED },
 		{ SYS_sendmsg, { 1, 0, 0 }, TRY_TRAPPED },
 		{ SYS_recvmsg, { 4, 0, 0 }, TRY_TRAPPED },
+		{ SYS_sendto, { 4, 0, 0, 0, 1, 16 }, TRY_TRAPPED },
+		{ SYS_recvfrom, { 4, 0, 0, 0, 1, 0 }, TRY_TRAPPED },
 		{ SYS_socket, { 1, 5, 0 }, TRY_TRAPPED },
 		{ SYS_write, { 4, 0, 0 }, TRY_TRAPPED },
 		/* new processes and programs */

@@ -104,7 +104,7 @@ static bool run(const char *text)
 static bool comes_back(const char *text)
 {
 	if (!run(text) || (lua_pushvalue(L, 1), write_top(LIMIT_BYTES)) != 0 ||
-	    read_bytes(writer.mp.data, writer.mp.used) != 0)
+	    read_bytes(value_data(&writer), value_size(&writer)) != 0)
 		return false;
 	lua_getglobal(L, "same");
 	lua_insert(L, 1);
@@ -208,7 +208,7 @@ static void test_signs(void)
 {
 	CHECK(comes_back("return -0.0"));
 	CHECK(run("return -0.0") && write_top(LIMIT_BYTES) == 0);
-	CHECK_EQ(read_bytes(writer.mp.data, writer.mp.used), 0);
+	CHECK_EQ(read_bytes(value_data(&writer), value_size(&writer)), 0);
 	CHECK(1 / lua_tonumber(L, -1) < 0);
 }
 
@@ -216,9 +216,9 @@ static void test_signs(void)
 static void test_text_and_bytes(void)
 {
 	CHECK(run("return 'gr\\u{fc}n'") && write_top(LIMIT_BYTES) == 0);
-	CHECK_EQ(writer.mp.data[0], 0xa5);
+	CHECK_EQ(value_data(&writer)[0], 0xa5);
 	CHECK(run("return 'gr\\252n'") && write_top(LIMIT_BYTES) == 0);
-	CHECK_EQ(writer.mp.data[0], 0xc4);
+	CHECK_EQ(value_data(&writer)[0], 0xc4);
 }
 
 static bool refuses(const char *text, const char *message)
@@ -269,7 +269,7 @@ static bool nested(int depth)
 static void test_depth_and_cycles(void)
 {
 	CHECK(nested(64) && write_top(LIMIT_BYTES) == 0);
-	CHECK_EQ(read_bytes(writer.mp.data, writer.mp.used), 0);
+	CHECK_EQ(read_bytes(value_data(&writer), value_size(&writer)), 0);
 	CHECK(nested(65) && write_top(LIMIT_BYTES) == 1);
 	CHECK_STR(lua_tostring(L, -1),
 		  "value: tables nested more than 64 deep cannot be sent");
@@ -289,7 +289,7 @@ static void test_the_limit(void)
 {
 	CHECK(run("local t = {0} for i = 1, 60 do t = {t, t} end return t"));
 	CHECK_EQ(write_top(LIMIT_BYTES), -EMSGSIZE);
-	CHECK(writer.mp.used < LIMIT_BYTES + 1000);
+	CHECK(value_size(&writer) < LIMIT_BYTES + 1000);
 	CHECK(run("return ('x'):rep(1000)") && write_top(1003) == 0);
 	CHECK(run("return ('x'):rep(1000)") && write_top(1002) == -EMSGSIZE);
 	CHECK(run("return ('x'):rep(1000)") && write_top(10) == -EMSGSIZE);
@@ -313,7 +313,7 @@ static int l_args(lua_State *to)
 	value_begin(&writer, LIMIT_BYTES);
 	if (value_write_args(&writer, to, 1, n) < 0)
 		return luaL_error(to, "too large");
-	mp_reader_init(&v.mp, writer.mp.data, writer.mp.used);
+	mp_reader_init(&v.mp, value_data(&writer), value_size(&writer));
 	if (value_read_packed(&v, to) < 0 || mp_end(&v.mp) < 0)
 		return luaL_error(to, "not read");
 	return 1;
@@ -381,8 +381,8 @@ static void test_every_cut(void)
 	CHECK(run("return {1, -300, 1.5, 'text', '\\255', {a = {}, [7] = "
 		  "context(5)}, true, ('long'):rep(100), 70000}"));
 	CHECK_EQ(write_top(LIMIT_BYTES), 0);
-	size = writer.mp.used;
-	memcpy(copy, writer.mp.data, size);
+	size = value_size(&writer);
+	memcpy(copy, value_data(&writer), size);
 	for (size_t cut = 0; cut < size; cut++) {
 		uint8_t *exact = malloc(cut ? cut : 1);
 

@@ -50,11 +50,14 @@ static int write_any(struct writing *s, int index);
 
 void value_begin(struct value_writer *v, size_t limit_bytes)
 {
+	static const uint8_t room[LINK_ROOM_BYTES];
+
 	if (v->mp.size > KEPT_BYTES || !v->mp.grows)
 		mp_writer_deinit(&v->mp);
 	v->mp.grows = true;
 	v->mp.bad = false;
 	v->mp.used = 0;
+	mp_write_raw(&v->mp, room, sizeof(room));
 	v->limit_bytes = limit_bytes;
 	v->n_contexts = 0;
 }
@@ -68,7 +71,7 @@ static int check(struct value_writer *v)
 {
 	if (v->mp.bad)
 		return -ENOMEM;
-	return v->mp.used > v->limit_bytes ? -EMSGSIZE : 0;
+	return value_size(v) > v->limit_bytes ? -EMSGSIZE : 0;
 }
 
 static bool is_identifier(const char *text, size_t size)
@@ -161,7 +164,7 @@ static int write_context(struct writing *s, int index)
 			      "sent at once");
 	wire_write_context(&v->mp, 0);
 	v->contexts[v->n_contexts].context = *context;
-	v->contexts[v->n_contexts].offset = v->mp.used - sizeof(uint64_t);
+	v->contexts[v->n_contexts].offset = value_size(v) - sizeof(uint64_t);
 	v->n_contexts++;
 	return 0;
 }
@@ -171,7 +174,7 @@ void value_set_context(struct value_writer *v, unsigned i, uint64_t link)
 	uint64_t number = htobe64(link);
 
 	assert(i < v->n_contexts && !v->mp.bad);
-	memcpy(v->mp.data + v->contexts[i].offset, &number, sizeof(number));
+	memcpy(value_data(v) + v->contexts[i].offset, &number, sizeof(number));
 }
 
 /* Lua's keys but tables and functions; @slot is among the steps already. */
@@ -247,7 +250,7 @@ static void widen_head(struct value_writer *v, size_t start, uint32_t n)
 	}
 	memcpy(v->mp.data + start, head, 1 + more);
 	for (unsigned i = v->n_contexts; i > 0; i--) {
-		if (v->contexts[i - 1].offset < start)
+		if (v->contexts[i - 1].offset + LINK_ROOM_BYTES < start)
 			break;
 		v->contexts[i - 1].offset += more;
 	}
@@ -519,4 +522,44 @@ int value_read_packed(struct value_reader *v, lua_State *L)
 	lua_pushinteger(L, n);
 	lua_setfield(L, -2, "n");
 	return read_items(v, L, n) && !v->mp.bad ? 0 : -EBADMSG;
+}
+
+/* --- weighing ---------------------------------------------------------------
+ */
+
+#define ITEM_BYTES  16 /* in an array */
+#define PAIR_BYTES  48 /* in a hash that was just made larger, with its key */
+#define TABLE_BYTES 64
+#define STR_BYTES   32 /* beside its bytes */
+
+size_t value_weight(struct mp_bytes args)
+{
+	struct mp_reader r;
+	size_t weight = 0;
+	uint64_t items = 1; /* those that follow, in whatever table */
+
+	mp_reader_init(&r, args.p, args.size);
+	for (; items > 0 && !r.bad; items--) {
+		uint32_t n;
+
+		weight += ITEM_BYTES;
+		switch (mp_peek(&r)) {
+		case MP_ARRAY:
+			items += mp_read_array(&r);
+			weight += TABLE_BYTES;
+			break;
+		case MP_MAP:
+			n = mp_read_map(&r);
+			items += 2ULL * n;
+			weight += TABLE_BYTES + (size_t)n * PAIR_BYTES;
+			break;
+		case MP_STR:
+		case MP_BIN:
+			weight += STR_BYTES + mp_read_str(&r).size;
+			break;
+		default:
+			mp_skip(&r);
+		}
+	}
+	return weight;
 }

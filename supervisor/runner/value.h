@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "rpc/link.h"
 #include "rpc/mp.h"
 #include "rpc/wire.h"
 
@@ -27,18 +28,29 @@
 struct context;
 
 struct value_writer {
-	struct mp_writer mp; /* on the heap */
+	struct mp_writer mp; /* on the heap, with room before the message */
 	size_t limit_bytes;
 	unsigned n_contexts;
 	struct {
 		struct context *context;
-		size_t offset; /* of the number */
+		size_t offset; /* of the number, in the message */
 	} contexts[WIRE_CONTEXTS_MAX];
 };
 
 /* Forget what was written; memory over 64 KiB is given back. */
 void value_begin(struct value_writer *v, size_t limit_bytes);
 void value_writer_deinit(struct value_writer *v);
+
+/* The message; LINK_ROOM_BYTES before it may be written to. */
+static inline uint8_t *value_data(const struct value_writer *v)
+{
+	return v->mp.data + LINK_ROOM_BYTES;
+}
+
+static inline size_t value_size(const struct value_writer *v)
+{
+	return v->mp.used - LINK_ROOM_BYTES;
+}
 
 /*
  * Append the value at @index, or an array of the @n values from slot @first
@@ -66,3 +78,6 @@ struct value_reader {
 int value_read(struct value_reader *v, lua_State *L);
 /* An array as a table with its length in `n`, as table.pack makes it. */
 int value_read_packed(struct value_reader *v, lua_State *L);
+
+/* About how much memory of Lua's an array of values becomes. */
+size_t value_weight(struct mp_bytes args);

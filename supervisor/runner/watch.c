@@ -190,6 +190,7 @@ static void call(struct watch *w)
 {
 	bool more;
 
+	list_remove(&w->again); /* it is its turn, whatever called it */
 	in_callback = true;
 	more = w->on_ready(w);
 	in_callback = false;

@@ -1,0 +1,11 @@
+#pragma once
+
+/*
+ * Pushes: messages without an answer, which no sender waits for. One that does
+ * not fit is dropped and counted, and the next one that fits says how many.
+ */
+
+#include <lua.h>
+
+/* In the zygote: os.push, os.listen. */
+void push_open(lua_State *L);

@@ -1,0 +1,17 @@
+#pragma once
+
+/*
+ * The `request` that a serving function gets: who called or pushed, and what.
+ * A userdata whose fields are made when they are asked for.
+ */
+
+#include <lua.h>
+
+struct event;
+struct served;
+
+/* The metatable; in the zygote. */
+void request_value_open(lua_State *L);
+
+/* Push one of a call or of a push; the other is NULL. */
+void request_value_push(lua_State *L, struct served *s, struct event *e);

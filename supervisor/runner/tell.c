@@ -1,0 +1,90 @@
+/*
+ * Step 7, in a runner: to thoxd, about contexts.
+ */
+
+#include "runner/tell.h"
+
+#include <stddef.h>
+
+#include "rpc/control.h"
+#include "rpc/mp.h"
+#include "runner/control.h"
+
+#define MESSAGE_BYTES 64
+
+/* A kind and up to three numbers. */
+static void tell(int64_t kind, unsigned n, uint64_t a, uint64_t b, uint64_t c)
+{
+	const uint64_t numbers[] = { a, b, c };
+	uint8_t buf[MESSAGE_BYTES];
+	struct mp_writer w;
+
+	mp_writer_init(&w, buf, sizeof(buf));
+	mp_write_array(&w, 1 + n);
+	mp_write_int(&w, kind);
+	for (unsigned i = 0; i < n; i++)
+		mp_write_uint(&w, numbers[i]);
+	control_send(&w);
+}
+
+void tell_want_zero(void)
+{
+	tell(CONTROL_WANT_ZERO, 0, 0, 0, 0);
+}
+
+void tell_link_closed(uint64_t link)
+{
+	tell(CONTROL_LINK_CLOSED, 1, link, 0, 0);
+}
+
+void tell_context_closed(uint64_t context)
+{
+	tell(CONTROL_CONTEXT_CLOSED, 1, context, 0, 0);
+}
+
+void tell_share_own(uint64_t id, uint64_t context, uint64_t to)
+{
+	tell(CONTROL_SHARE_OWN, 3, id, context, to);
+}
+
+void tell_share_held(uint64_t id, uint64_t link, uint64_t to)
+{
+	tell(CONTROL_SHARE_HELD, 3, id, link, to);
+}
+
+void tell_revoke(uint64_t id, uint64_t context, int64_t pid)
+{
+	tell(CONTROL_REVOKE, 3, id, context, (uint64_t)pid);
+}
+
+void tell_want_pipe(uint64_t id)
+{
+	tell(CONTROL_WANT_PIPE, 1, id, 0, 0);
+}
+
+void tell_pipe_closed(uint64_t pipe, const char *end)
+{
+	uint8_t buf[MESSAGE_BYTES];
+	struct mp_writer w;
+
+	mp_writer_init(&w, buf, sizeof(buf));
+	mp_write_array(&w, 3);
+	mp_write_int(&w, CONTROL_PIPE_CLOSED);
+	mp_write_uint(&w, pipe);
+	mp_write_str(&w, end);
+	control_send(&w);
+}
+
+void tell_notice(const char *what, const char *text, size_t size)
+{
+	struct mp_writer w;
+
+	mp_writer_init_heap(&w);
+	mp_write_array(&w, text ? 3 : 2);
+	mp_write_int(&w, CONTROL_NOTIFY);
+	mp_write_str(&w, what);
+	if (text)
+		mp_write_strn(&w, text, size);
+	control_send(&w);
+	mp_writer_deinit(&w);
+}
