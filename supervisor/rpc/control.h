@@ -114,7 +114,7 @@ enum control_kind {
 
 	/*
 	 * [32, {…}] + stdin, stdout, stderr, text: run it. Keys: name, version,
-	 * args, env, memory_bytes, cpu_ms, demand_stdin, interactive,
+	 * args (str, and contexts of which CONTROL_HOLD came before), env, memory_bytes, cpu_ms, demand_stdin, interactive,
 	 * expression, rows, columns, label (this machine's), service (absent:
 	 * none), tasks (how many it may have), descriptors (likewise).
 	 */
@@ -140,6 +140,9 @@ enum control_kind {
 	CONTROL_EVALUATE_DONE = 42,
 	/* [43]: confined and rehearsed: may be handed a start */
 	CONTROL_RUNNER_READY = 43,
+	/* [45, number]: stdin (0), stdout (1) or stderr (2) is closed: thoxd,
+	 * which keeps copies for children, closes its own */
+	CONTROL_STREAM_CLOSED = 45,
 
 	/* --- thoxd to zygote --- */
 
@@ -298,7 +301,10 @@ enum control_kind {
  *   unmount    {dir?} -> {dir}
  *   label      {name?} -> {label}     with a name: that is it from now on
  *   bus        {} -> [{name, pid, program, service, fallback, calls?}, …]
- *   tree       {} -> [{pid, parent (0: nobody), program, service, …}, …]
+ *   tree       {} -> [{pid, parent (0: nobody), name, program, service,
+ *              runtime, state, binds: [name, …], contexts: [{context,
+ *              holders: [pid, …]}, …]}, …]; program, service and runtime
+ *              may be absent
  *   trace      {pid | name} -> {} + socket: the records above come there
  *   shutdown   {} -> nil, sent at once; the link's end means that all is gone
  */

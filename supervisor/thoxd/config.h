@@ -38,6 +38,7 @@ struct config {
 	uint64_t wall_ms;
 	uint64_t tasks;
 	uint64_t descriptors; /* contexts and ends of pipes */
+	uint64_t processes;   /* that come of one, at a time */
 	/* [log] */
 	bool journal;
 	/* [exec]: patterns of each kind; NULL: not said */

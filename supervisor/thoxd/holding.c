@@ -300,6 +300,8 @@ static void forget_in_holder(struct holding *h)
 		p->zero = NULL;
 	if (p->base == h)
 		p->base = NULL;
+	if (p->store == h)
+		p->store = NULL;
 }
 
 /* Out of everything but its context, whose turn comes with the caller. */

@@ -106,6 +106,10 @@ static void run_field(struct mp_reader *r, struct mp_bytes key,
 		m->allow = read_map(r);
 	else if (mp_bytes_equal(key, "deny"))
 		m->deny = read_map(r);
+	else if (mp_bytes_equal(key, "background"))
+		m->background = mp_read_bool(r);
+	else if (mp_bytes_equal(key, "service"))
+		m->service = mp_read_str(r);
 	else
 		mp_skip(r);
 }
@@ -289,6 +293,10 @@ int runner_message_parse(const void *data, size_t size, unsigned n_fds,
 		break;
 	case CONTROL_RUNNER_READY:
 		ok = items == 1;
+		break;
+	case CONTROL_STREAM_CLOSED:
+		m.number = (unsigned)mp_read_uint(&r);
+		ok = items == 2 && m.number <= 2;
 		break;
 	}
 	/* a runner has nothing to hand to anybody */

@@ -34,8 +34,10 @@ extern const char *const run_signal_name[RUN_SIGNAL_COUNT];
 
 struct client_message {
 	unsigned kind;
-	uint64_t version;      /* hello */
-	struct run_spec run;   /* run */
+	uint64_t version;    /* hello */
+	struct run_spec run; /* run */
+	bool background;     /* run: likewise */
+	struct mp_bytes service;
 	struct mp_bytes allow; /* likewise: encoded maps; size 0: none */
 	struct mp_bytes deny;
 	enum run_signal signal; /* signal */
@@ -73,7 +75,8 @@ struct runner_message {
 	uint64_t detail; /* of a trap the call's number, of memory bytes */
 	uint64_t id;	 /* library */
 	struct mp_bytes name;
-	bool ok; /* evaluated */
+	bool ok;	 /* evaluated */
+	unsigned number; /* of a stream: 0, 1 or 2 */
 };
 int runner_message_parse(const void *data, size_t size, unsigned n_fds,
 			 struct runner_message *ret);

@@ -23,6 +23,8 @@
 #include "base/util.h"
 #include "thoxd/holding.h"
 #include "thoxd/native_calls.h"
+#include "thoxd/native_process.h"
+#include "thoxd/native_store.h"
 #include "thoxd/server.h"
 #include "thoxd/zero.h"
 
@@ -32,8 +34,26 @@ static const struct native_name names[] = {
 	{ "bind", native_bind, NATIVE_ALWAYS }, /* the policy of binding */
 	{ "bus.list", native_bus_list, NATIVE_POLICY },
 	{ "clock", native_clock, NATIVE_ALWAYS },
+	{ "library.get", native_store_get, NATIVE_POLICY },
+	{ "library.list", native_store_list, NATIVE_POLICY },
+	{ "library.remove", native_store_remove, NATIVE_POLICY },
+	{ "library.set", native_store_set, NATIVE_POLICY },
+	/* the policy of running, and one's own */
+	{ "process.info", native_process_info, NATIVE_ALWAYS },
+	{ "process.kill", native_process_kill, NATIVE_POLICY },
+	{ "process.list", native_process_list, NATIVE_POLICY },
+	{ "process.run", native_process_run, NATIVE_POLICY },
+	{ "process.terminate", native_process_terminate, NATIVE_POLICY },
+	{ "program.get", native_store_get, NATIVE_POLICY },
+	{ "program.list", native_store_list, NATIVE_POLICY },
+	{ "program.remove", native_store_remove, NATIVE_POLICY },
+	{ "program.set", native_store_set, NATIVE_POLICY },
 	{ "random.randint", native_randint, NATIVE_ALWAYS },
 	{ "random.random", native_random, NATIVE_ALWAYS },
+	{ "runtime.get", native_store_get, NATIVE_POLICY },
+	{ "runtime.list", native_store_list, NATIVE_POLICY },
+	{ "runtime.remove", native_store_remove, NATIVE_POLICY },
+	{ "runtime.set", native_store_set, NATIVE_POLICY },
 	{ "unbind", native_unbind, NATIVE_ALWAYS },
 };
 

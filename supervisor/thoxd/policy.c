@@ -8,6 +8,7 @@
 #include "thoxd/policy.h"
 
 #include <errno.h>
+#include <sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -266,6 +267,62 @@ bool policy_names(const struct policy *p, enum policy_kind kind,
 			return true;
 	}
 	return !p;
+}
+
+/* --- what can be kept of it ------------------------------------------------
+ */
+
+#define HASH_BYTES 32
+
+/* Of this level and all above it. */
+static void hash(const struct policy *p, uint8_t ret[HASH_BYTES])
+{
+	uint8_t above[HASH_BYTES];
+	SHA2_CTX ctx;
+
+	if (p->parent)
+		hash(p->parent, above);
+	SHA256Init(&ctx);
+	if (p->parent)
+		SHA256Update(&ctx, above, sizeof(above));
+	for (unsigned i = 0; i < POLICY_KIND_COUNT; i++)
+		SHA256Update(&ctx, (uint8_t[]){ p->restricted[i] }, 1);
+	for (unsigned i = 0; i < p->n_rules; i++) {
+		const struct rule *rule = &p->rules[i];
+		uint8_t head[] = { (uint8_t)rule->kind, rule->allow,
+				   rule->size };
+
+		SHA256Update(&ctx, head, sizeof(head));
+		SHA256Update(&ctx, (const uint8_t *)rule->pattern, rule->size);
+	}
+	SHA256Final(ret, &ctx);
+}
+
+void policy_digest(const struct policy *p, char ret[POLICY_DIGEST_BYTES])
+{
+	static const char hex[] = "0123456789abcdef";
+	uint8_t bytes[HASH_BYTES];
+	size_t n = p ? HASH_BYTES : 0;
+
+	if (p)
+		hash(p, bytes);
+	for (size_t i = 0; i < n; i++) {
+		ret[2 * i] = hex[bytes[i] >> 4];
+		ret[2 * i + 1] = hex[bytes[i] & 15];
+	}
+	ret[2 * n] = '\0';
+}
+
+bool policy_within(const struct policy *p, const char *digest)
+{
+	char own[POLICY_DIGEST_BYTES];
+
+	for (; p && digest[0]; p = p->parent) {
+		policy_digest(p, own);
+		if (strcmp(own, digest) == 0)
+			return true;
+	}
+	return !digest[0];
 }
 
 /* --- grants ---------------------------------------------------------------

@@ -77,6 +77,16 @@ bool policy_names(const struct policy *p, enum policy_kind kind,
 		  struct mp_bytes name);
 
 /*
+ * What a policy is, in a word that can be kept: the same for the same levels
+ * of the same rules, and for no others. "" of NULL.
+ */
+#define POLICY_DIGEST_BYTES 65U
+void policy_digest(const struct policy *p, char ret[POLICY_DIGEST_BYTES]);
+/* Is it the policy of that digest, or one with levels below it? Then it is no
+ * wider. Of "" everything is. */
+bool policy_within(const struct policy *p, const char *digest);
+
+/*
  * The grants of a link to what is called @prefix ("": any name): the array of
  * [allow, deny] of control.h, without what concerns no name below it. False,
  * and nothing is written: all are admitted.

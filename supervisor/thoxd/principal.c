@@ -13,8 +13,10 @@
 
 #include "rpc/control.h"
 #include "thoxd/bus.h"
+#include "thoxd/child.h"
 #include "thoxd/holding.h"
 #include "thoxd/message.h"
+#include "thoxd/pipe.h"
 #include "thoxd/policy.h"
 #include "thoxd/server.h"
 #include "thoxd/share.h"
@@ -143,6 +145,7 @@ void principal_end(struct principal *p)
 {
 	if (!p->server)
 		return;
+	child_parent_gone(p, false);
 	if (p->control) {
 		p->control->on_flushed = NULL;
 		p->control->user = NULL;
@@ -153,6 +156,7 @@ void principal_end(struct principal *p)
 	zero_principal_gone(p);
 	bus_principal_gone(p);
 	holding_principal_gone(p);
+	pipe_principal_gone(p);
 	release_waiters(p);
 	leave_family(p);
 	p->policy = policy_unref(p->policy);
@@ -203,6 +207,11 @@ int principal_message(struct principal *p, struct link_message *raw)
 	case CONTROL_CONTEXT_CLOSED:
 		holding_context_closed(p, m.context);
 		return 0;
+	case CONTROL_WANT_PIPE:
+		return pipe_want(p, m.id);
+	case CONTROL_PIPE_CLOSED:
+		pipe_closed(p, m.pipe, m.writer);
+		return 0;
 	case CONTROL_NOTIFY:
 		notify(p, &m);
 		return 0;
@@ -232,17 +241,19 @@ bool principal_same_service(const struct principal *a,
 
 unsigned principal_identity_keys(const struct principal *p)
 {
-	return p->service[0] ? 3 : 2;
+	return 1 + !!p->program[0] + !!p->service[0];
 }
 
 void principal_write_identity(const struct principal *p, struct mp_writer *w)
 {
 	mp_write_str(w, "pid");
 	mp_write_int(w, p->pid);
-	mp_write_str(w, "program");
-	mp_write_str(w, p->program);
-	if (!p->service[0])
-		return;
-	mp_write_str(w, "service");
-	mp_write_str(w, p->service);
+	if (p->program[0]) {
+		mp_write_str(w, "program");
+		mp_write_str(w, p->program);
+	}
+	if (p->service[0]) {
+		mp_write_str(w, "service");
+		mp_write_str(w, p->service);
+	}
 }

@@ -79,8 +79,8 @@ struct principal {
 	struct list list;
 
 	/* who: the texts belong to what embeds it */
-	pid_t pid; /* 0: not born yet */
-	const char *program;
+	pid_t pid;	     /* 0: not born yet */
+	const char *program; /* "": a text that is none */
 	const char *service; /* "": none; `NAME` or `NAME:INSTANCE` */
 	const char *storage; /* the program whose storage it has; NULL: none */
 	uint64_t version;
@@ -93,6 +93,9 @@ struct principal {
 	struct list children;
 	struct list sibling;
 	unsigned n_children;
+	/* of child.c: those that run, and ends that it was not told of */
+	unsigned n_kids;
+	size_t kept_bytes; /* that thoxd keeps for them */
 
 	/* of holding.c */
 	struct list contexts; /* its own that somebody holds */
@@ -114,8 +117,9 @@ struct principal {
 	struct list zeros;	      /* links to thoxd that act as it */
 	struct zero_want *wants_zero; /* asked for, not made yet */
 	struct holding *zero;	      /* its context 0, when that is thoxd's */
-	struct holding *base; /* a right to what is its context 0 instead */
-	bool based;	      /* so it is, even when that has ended */
+	struct holding *base;  /* a right to what is its context 0 instead */
+	bool based;	       /* so it is, even when that has ended */
+	struct holding *store; /* a right to what its storage is instead */
 	unsigned n_zeros;
 	unsigned n_bindings;
 	unsigned n_listens;
@@ -161,7 +165,7 @@ struct principal *principal_find(struct server *s, pid_t pid);
 /* Are both of the same service, whatever their instances? */
 bool principal_same_service(const struct principal *a,
 			    const struct principal *b);
-/* pid, program and, if there is one, service: the number of keys, or the keys
+/* pid, and program and service if there are: the number of keys, or the keys
  * with their values. */
 unsigned principal_identity_keys(const struct principal *p);
 void principal_write_identity(const struct principal *p, struct mp_writer *w);

@@ -115,6 +115,7 @@ static int open_runtime(struct server *s, const char *text, struct program *p,
 	strcpy(p->runtime, entry.name);
 	p->runtime_version = entry.version;
 	p->runtime_id = entry.id;
+	strcpy(p->runtime_confined, entry.writer.confined);
 	return 0;
 }
 
@@ -161,6 +162,7 @@ static int open_stored(struct server *s, const struct run_spec *q,
 		return refuse_store(s, DIR_PROGRAMS, "program", &ref, r, why);
 	strcpy(p->name, entry.name);
 	p->version = entry.version;
+	p->stored = true;
 	notice_rejected(&ref, &entry, p);
 	if (!runtime[0])
 		runtime = ref.runtime[0] ? ref.runtime : entry.runtime;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "fs/name.h"
+#include "fs/store.h"
 #include "thoxd/message.h"
 
 struct server;
@@ -16,11 +17,14 @@ struct server;
 struct program {
 	char name[256]; /* to show */
 	uint64_t version;
+	bool stored; /* its name is a program's, not only to show */
 	int text_fd; /* owned; of a given text: -1 */
 	char runtime[NAME_MAX_BYTES + 1];
 	uint64_t runtime_version;
-	uint64_t runtime_id;		    /* 0: native */
-	int runtime_fd;			    /* owned; -1: native */
+	uint64_t runtime_id; /* 0: native */
+	int runtime_fd;	     /* owned; -1: native */
+	/* of a runtime that a process published: by what it was confined */
+	char runtime_confined[STORE_CONFINED_BYTES];
 	char notice[PROGRAM_MESSAGE_BYTES]; /* "": none */
 };
 

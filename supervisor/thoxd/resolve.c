@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "base/util.h"
+#include "rpc/storaged.h"
 #include "thoxd/bus.h"
 #include "thoxd/making.h"
 #include "thoxd/native.h"
@@ -91,6 +92,38 @@ static int answer(struct native_call *c, const struct bus_name *name,
 	return STATUS_OK;
 }
 
+/* A text has the storage that its parent gave it. */
+static void attempt_store(struct native_call *c)
+{
+	struct holding *store = c->as->store;
+	struct making m = {
+		.context = store->context,
+		.receiver = c->holder,
+		.as = c->as,
+		.wisher = c->holder,
+		.through = store,
+		.over = c->zero->number,
+	};
+	struct principal *wait;
+	struct holding *link;
+	int r = making_link(&m, &link, &wait);
+
+	if (r == -EAGAIN) {
+		making_wait(c->server, wait, &c->waiter);
+		return;
+	}
+	if (r < 0) {
+		native_finish(c, native_complain(c, making_status(r),
+						 STORAGED_NAME ": %s",
+						 making_text(r)));
+		return;
+	}
+	mp_write_str(&c->values, STORAGED_NAME);
+	native_write_link(c, link->number);
+	c->n_values = 2;
+	native_finish(c, STATUS_OK);
+}
+
 static void attempt(struct native_call *c)
 {
 	struct found found = { 0 };
@@ -102,6 +135,10 @@ static void attempt(struct native_call *c)
 		mp_write_strn(&c->values, prefix.p, prefix.size);
 		c->n_values = 1; /* over this link, as it is */
 		native_finish(c, STATUS_OK);
+		return;
+	}
+	if (c->as->store && storaged_own(c->name)) {
+		attempt_store(c);
 		return;
 	}
 	status = storaged_own(c->name) ? STATUS_OK

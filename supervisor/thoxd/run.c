@@ -19,26 +19,17 @@
 #include "base/log.h"
 #include "rpc/control.h"
 #include "rpc/status.h"
+#include "thoxd/child.h"
+#include "thoxd/holding.h"
+#include "thoxd/making.h"
 #include "thoxd/program.h"
+#include "thoxd/run_accept.h"
+#include "thoxd/run_limit.h"
 #include "thoxd/runner.h"
 #include "thoxd/zygote.h"
 
-#define CPU_CHECK_S 0.02 /* the finest look at a process's CPU time */
-
 /* --- the end --------------------------------------------------------------
  */
-
-static void run_free(struct garbage *g)
-{
-	free(container_of(g, struct run, garbage));
-}
-
-static void drop_start(struct run *run)
-{
-	mp_writer_deinit(&run->start);
-	for (size_t i = 0; i < ARRAY_SIZE(run->fds); i++)
-		run->fds[i] = fd_close(run->fds[i]);
-}
 
 /* Before its last words: a starter that cannot take them goes, and with it
  * its run, if it had one. */
@@ -57,15 +48,10 @@ static void release(struct run *run)
 	struct server *s = run->server;
 
 	part(run);
-	principal_end(&run->principal);
-	drop_start(run);
-	ev_timer_stop(s->loop, &run->wall);
-	ev_timer_stop(s->loop, &run->cpu);
-	ev_timer_stop(s->loop, &run->grace);
 	list_remove(&run->waiting);
 	list_remove(&run->list);
 	s->n_runs--;
-	server_release(s, &run->garbage, run_free);
+	run_discard(run);
 	server_check_end(s);
 }
 
@@ -146,8 +132,14 @@ void run_ended(struct run *run, const struct process_exit *e)
 	};
 	struct starter *st = part(run);
 
+	bool hard;
+
 	run->runner = NULL;
 	result_classify(&facts, &result);
+	for (unsigned i = 0; i < 3; i++) /* what it had open is over */
+		run->fds[i] = fd_close(run->fds[i]);
+	hard = run->orphan || result.signalled || run->cause != CAUSE_NONE;
+	child_parent_gone(&run->principal, hard);
 	if (st)
 		st->ops->ended(st, run, &end);
 	log_end(run, e, &result);
@@ -156,149 +148,6 @@ void run_ended(struct run *run, const struct process_exit *e)
 
 /* --- the beginning --------------------------------------------------------
  */
-
-static void write_start(struct run *run, const struct run_spec *q)
-{
-	struct mp_writer *w = &run->start;
-	static const uint8_t empty_array = 0x90, empty_map = 0x80;
-
-	mp_writer_init_heap(w);
-	mp_write_array(w, 2);
-	mp_write_uint(w, CONTROL_START);
-	mp_write_map(w, run->service[0] ? 15 : 14);
-	if (run->service[0]) {
-		mp_write_str(w, "service");
-		mp_write_str(w, run->service);
-	}
-	mp_write_str(w, "name");
-	mp_write_str(w, run->name);
-	mp_write_str(w, "version");
-	mp_write_uint(w, run->version);
-	mp_write_str(w, "args");
-	mp_write_raw(w, q->args.size ? (const void *)q->args.p : &empty_array,
-		     q->args.size ? q->args.size : 1);
-	mp_write_str(w, "env");
-	mp_write_raw(w, q->env.size ? (const void *)q->env.p : &empty_map,
-		     q->env.size ? q->env.size : 1);
-	mp_write_str(w, "memory_bytes");
-	mp_write_uint(w, run->memory_bytes);
-	mp_write_str(w, "cpu_ms");
-	mp_write_uint(w, run->cpu_ms);
-	mp_write_str(w, "tasks");
-	mp_write_uint(w, run->tasks);
-	mp_write_str(w, "descriptors");
-	mp_write_uint(w, run->descriptors);
-	mp_write_str(w, "label");
-	mp_write_str(w, run->server->label);
-	mp_write_str(w, "demand_stdin");
-	mp_write_bool(w, q->demand_stdin);
-	mp_write_str(w, "interactive");
-	mp_write_bool(w, q->interactive);
-	mp_write_str(w, "expression");
-	mp_write_bool(w, q->expression);
-	mp_write_str(w, "rows");
-	mp_write_uint(w, q->rows);
-	mp_write_str(w, "columns");
-	mp_write_uint(w, q->columns);
-}
-
-static void on_wall(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	(void)loop;
-	(void)events;
-	run_kill(container_of(timer, struct run, wall), CAUSE_WALL);
-}
-
-/* A process uses at most as much CPU time as time passes, so the next look
- * is due when it could have used up what it has left. */
-static void on_cpu(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	struct run *run = container_of(timer, struct run, cpu);
-	double left_s = (double)run->cpu_ms / 1000;
-	struct timespec used;
-	clockid_t clock;
-
-	(void)events;
-	if (clock_getcpuclockid(run_pid(run), &clock) != 0 ||
-	    clock_gettime(clock, &used) < 0)
-		return; /* it has ended */
-	left_s -= (double)used.tv_sec + (double)used.tv_nsec / 1e9;
-	if (left_s <= 0) {
-		run_kill(run, CAUSE_CPU);
-		return;
-	}
-	ev_timer_set(timer, left_s < CPU_CHECK_S ? CPU_CHECK_S : left_s, 0.);
-	ev_timer_start(loop, timer);
-}
-
-static void on_grace(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	(void)loop;
-	(void)events;
-	run_kill(container_of(timer, struct run, grace), CAUSE_TERMINATED);
-}
-
-static void init_principal(struct run *run, const struct run_spec *q,
-			   bool stored)
-{
-	struct principal *p = &run->principal;
-
-	principal_init(p, run->server, NULL, run->memory_bytes,
-		       run->descriptors);
-	p->program = run->name;
-	p->service = run->service;
-	p->storage = stored ? run->name : NULL;
-	p->version = run->version;
-	principal_set_policy(p, q->policy);
-}
-
-static uint64_t limit(uint64_t said, uint64_t usual)
-{
-	return said == RUN_NO_LIMIT ? 0 : said ? said : usual;
-}
-
-static struct run *run_alloc(struct server *s, const struct run_spec *q,
-			     const struct program *p)
-{
-	const struct config *config = &s->config;
-	const char *service = q->service ? q->service : "";
-	size_t name_size = strlen(p->name) + 1;
-	size_t runtime_size = strlen(p->runtime) + 1;
-	struct run *run = calloc(1, sizeof(*run) + name_size + runtime_size +
-					    strlen(service) + 1);
-
-	if (!run)
-		return NULL;
-	run->name = strcpy(run->texts, p->name);
-	run->runtime = strcpy(run->texts + name_size, p->runtime);
-	run->service = strcpy(run->texts + name_size + runtime_size, service);
-	run->server = s;
-	list_init(&run->waiting);
-	run->version = p->version;
-	run->memory_bytes = limit(q->memory_bytes, config->memory_bytes);
-	run->cpu_ms = limit(q->cpu_ms, config->cpu_ms);
-	run->wall_ms = limit(q->wall_ms, config->wall_ms);
-	run->grace_ms = limit(q->grace_ms, config->grace_ms);
-	run->tasks = q->tasks ? q->tasks : config->tasks;
-	run->descriptors =
-		q->descriptors ? q->descriptors : config->descriptors;
-	run->interactive = q->interactive;
-	/* a text may be called anything */
-	init_principal(run, q, p->text_fd >= 0);
-	ev_timer_init(&run->wall, on_wall, (double)run->wall_ms / 1000, 0.);
-	ev_timer_init(&run->cpu, on_cpu, (double)run->cpu_ms / 1000, 0.);
-	ev_timer_init(&run->grace, on_grace, (double)run->grace_ms / 1000, 0.);
-	return run;
-}
-
-/* A program of the store comes with its text; what else was handed over stays
- * the caller's. */
-static void take_fds(struct run *run, int fds[4], struct program *p)
-{
-	for (unsigned i = 0; i < 3; i++)
-		run->fds[i] = steal_fd(&fds[i]);
-	run->fds[3] = steal_fd(p->text_fd >= 0 ? &p->text_fd : &fds[3]);
-}
 
 static void serve(struct run *run, const struct program *p)
 {
@@ -316,35 +165,34 @@ static void serve(struct run *run, const struct program *p)
 			   NULL);
 }
 
+static int check_room(const struct server *s, struct refusal *why)
+{
+	*why = (struct refusal){ .status = STATUS_ERROR };
+	if (s->ending) {
+		strcpy(why->message, "thox is shutting down");
+		return -1;
+	}
+	if (s->n_runs < s->config.max_processes)
+		return 0;
+	why->status = STATUS_TOO_LARGE;
+	strcpy(why->message,
+	       "too many processes (max-processes in thoxd.conf)");
+	return -1;
+}
+
 void run_start(struct server *s, const struct run_spec *q, int fds[4],
 	       struct starter *st)
 {
+	struct program p = { .text_fd = -1, .runtime_fd = -1 };
 	struct refusal why;
-	struct program p;
 	struct run *run;
 
-	if (s->ending) {
-		refuse(s, st, STATUS_ERROR, "thox is shutting down", NULL);
-		return;
-	}
-	if (s->n_runs >= s->config.max_processes) {
-		refuse(s, st, STATUS_TOO_LARGE,
-		       "too many processes (max-processes in thoxd.conf)",
-		       NULL);
-		return;
-	}
-	if (program_open(s, q, &p, &why) < 0) {
+	if (check_room(s, &why) < 0 || program_open(s, q, &p, &why) < 0 ||
+	    run_accept(s, q, fds, &p, &run, &why) < 0) {
+		program_close(&p);
 		refuse(s, st, why.status, why.message, why.hint);
 		return;
 	}
-	run = run_alloc(s, q, &p);
-	if (!run) {
-		program_close(&p);
-		refuse(s, st, STATUS_ERROR, strerror(ENOMEM), NULL);
-		return;
-	}
-	take_fds(run, fds, &p);
-	write_start(run, q);
 	run->starter = st;
 	st->run = run;
 	list_append(&s->runs, &run->list);
@@ -356,15 +204,60 @@ void run_start(struct server *s, const struct run_spec *q, int fds[4],
 	program_close(&p);
 }
 
-int run_begin(struct run *run, struct runner *r)
+static int send_start(struct run *run)
 {
 	unsigned n_fds = run->fds[3] >= 0 ? 4 : 3;
-	int e = peer_send(&r->peer, &run->start, run->fds, n_fds);
+	int r = peer_send(&run->runner->peer, &run->start, run->fds, n_fds);
 
-	if (e < 0)
-		return e;
-	drop_start(run);
+	if (r == 0)
+		run_drop_start(run);
+	return r;
+}
+
+/* What the message names, its process is told of before. A context whose
+ * owner has gone meanwhile is one that is closed. */
+static void hand_over(struct run *run)
+{
+	struct principal *wait;
+
+	while (!list_empty(&run->gifts)) {
+		struct holding *right =
+			list_first(&run->gifts, struct holding, of_call);
+		int r = making_link_of_right(right, &run->principal, &wait);
+
+		if (r == -EAGAIN) {
+			making_wait(run->server, wait, &run->room);
+			return;
+		}
+		list_remove(&right->of_call);
+		if (r < 0)
+			holding_free(right);
+	}
+	/* one that takes nothing is about to end, which is told */
+	(void)send_start(run);
+}
+
+static void on_room(struct waiter *w)
+{
+	struct run *run = container_of(w, struct run, room);
+
+	if (run->runner)
+		hand_over(run);
+}
+
+int run_begin(struct run *run, struct runner *r)
+{
+	bool waits = !list_empty(&run->gifts);
+	int e = 0;
+
 	run->runner = r;
+	run->room.go = on_room;
+	if (!waits)
+		e = send_start(run);
+	if (e < 0) {
+		run->runner = NULL;
+		return e;
+	}
 	run->server->counters.starts++;
 	if (r->process.pid > 0) {
 		runner_limit(r, run->memory_bytes, run->tasks, run->cpu_ms);
@@ -390,15 +283,14 @@ void run_born(struct run *run, pid_t pid)
 			&run->runner->process);
 	run->started = ev_now(s->loop);
 	run->started_ms = time_of_day_ms();
-	if (run->wall_ms)
-		ev_timer_start(s->loop, &run->wall);
-	if (run->cpu_ms)
-		ev_timer_start(s->loop, &run->cpu);
+	run_limits_begin(run);
 	log_debug("start pid=%d name=%s version=%llu runtime='%s'", (int)pid,
 		  log_quote(run->name), (unsigned long long)run->version,
 		  run->runtime);
 	if (run->starter)
 		run->starter->ops->started(run->starter, run);
+	if (run->start.used > 0 && run->runner)
+		hand_over(run);
 }
 
 void run_check_kill(struct run *run)
@@ -447,4 +339,19 @@ void run_kill(struct run *run, enum cause cause)
 		run->cause = cause;
 	if (run->runner)
 		(void)process_signal(&run->runner->process, SIGKILL);
+}
+
+void run_orphaned(struct run *run, bool hard)
+{
+	run->orphan = true;
+	if (!run->runner)
+		run_refuse(run, STATUS_ERROR, "its parent has ended", NULL);
+	else if (hard || run_signal(run, RUN_TERMINATE, 0, 0) < 0)
+		run_kill(run, CAUSE_KILLED);
+}
+
+void run_stream_closed(struct run *run, unsigned number)
+{
+	if (number < 3)
+		run->fds[number] = fd_close(run->fds[number]);
 }

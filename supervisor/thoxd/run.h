@@ -13,6 +13,7 @@
 #include <ev.h>
 
 #include "base/list.h"
+#include "thoxd/budget.h"
 #include "thoxd/message.h"
 #include "thoxd/principal.h"
 #include "thoxd/result.h"
@@ -45,6 +46,11 @@ struct starter_ops {
 	void (*notice)(struct starter *st, const char *text);
 	/* the text of run_eval() was run; may be NULL */
 	void (*evaluated)(struct starter *st, bool ok);
+	/* what it says about itself, and that it has bound a name; may be
+	 * NULL */
+	void (*notified)(struct starter *st, enum notice what,
+			 struct mp_bytes text);
+	void (*bound)(struct starter *st, const char *name);
 };
 
 /* Embedded in whatever starts runs. All zero but for @ops is one that has
@@ -61,6 +67,8 @@ struct run {
 	struct list list;
 	struct list waiting;	    /* in its zygote, without a runner */
 	struct principal principal; /* from its birth to its end */
+	struct list gifts;	    /* rights that its start message names */
+	struct waiter room;	    /* to hand them over */
 
 	const char *name; /* in texts */
 	const char *runtime;
@@ -72,14 +80,22 @@ struct run {
 	uint64_t grace_ms;
 	uint64_t tasks;
 	uint64_t descriptors;
+	struct budget *budget;	/* of processes that come of it */
+	struct budget *counted; /* where it counts itself; NULL: nowhere */
+	uint64_t rows;
+	uint64_t columns;
+	bool demand_stdin;
 	bool interactive;
 
 	struct mp_writer start; /* the message to its runner */
-	int fds[4];		/* stdin, stdout, stderr, text */
+	/* stdin, stdout, stderr: copies, for its children to inherit, as long
+	 * as it has them open; its text, until it has that */
+	int fds[4];
 
 	bool born;
 	bool paused;
 	bool terminating;
+	bool orphan;	     /* its parent has ended */
 	double started;	     /* loop time */
 	uint64_t started_ms; /* time of day */
 	enum cause cause;
@@ -114,6 +130,9 @@ int run_begin(struct run *run, struct runner *r);
 void run_refuse(struct run *run, int status, const char *message,
 		const char *hint);
 
+/* The run that is this principal; NULL: it is another kind. */
+struct run *run_of_principal(const struct principal *p);
+
 /* by the runner */
 void run_born(struct run *run, pid_t pid);
 void run_check_kill(struct run *run); /* wanted before it had a process */
@@ -126,6 +145,10 @@ void run_ended(struct run *run, const struct process_exit *exit);
 int run_signal(struct run *run, enum run_signal signal, uint64_t rows,
 	       uint64_t columns);
 int run_eval(struct run *run, struct mp_bytes text);
+/* Its parent has ended: so does it, at once where @hard. */
+void run_orphaned(struct run *run, bool hard);
+/* It has closed its stdin, stdout or stderr. */
+void run_stream_closed(struct run *run, unsigned number);
 /* At once; before it has a process, at its birth. */
 void run_kill(struct run *run, enum cause cause);
 pid_t run_pid(const struct run *run); /* 0: not born */

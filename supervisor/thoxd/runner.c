@@ -98,6 +98,11 @@ static int on_message(struct peer *p, struct link_message *m)
 			return -EPROTO;
 		run_evaluated(r->run, message.ok);
 		return 0;
+	case CONTROL_STREAM_CLOSED:
+		if (!r->run)
+			return -EPROTO;
+		run_stream_closed(r->run, message.number);
+		return 0;
 	}
 	return -EPROTO;
 }

@@ -311,6 +311,7 @@ void server_init(struct server *s, const struct instance *instance)
 	list_init(&s->zygotes);
 	list_init(&s->failures);
 	list_init(&s->runs);
+	list_init(&s->backgrounds);
 	list_init(&s->mount_requests);
 	list_init(&s->principals);
 	holdings_init(s);

@@ -68,6 +68,11 @@ struct server {
 	uint64_t last_serial;
 	struct holdings holdings;
 	struct bus bus;
+	struct list backgrounds; /* runs of nobody, see background.h */
+	struct worker *worker;	 /* NULL: it was not needed yet */
+	size_t publishing_bytes;
+	uint64_t last_pipe;
+
 	struct policy *exec; /* of who runs a program by hand */
 
 	ev_io watch; /* inotify on the store */

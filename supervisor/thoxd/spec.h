@@ -14,7 +14,10 @@
 
 #include "rpc/mp.h"
 
+struct holding;
+struct list;
 struct policy;
+struct principal;
 
 #define RUN_NO_LIMIT UINT64_MAX
 
@@ -28,13 +31,24 @@ struct run_spec {
 	bool expression;	 /* what the text returns is printed */
 
 	/* with what */
-	const char *service;   /* `NAME` or `NAME:INSTANCE`; NULL: none */
-	struct mp_bytes args;  /* an encoded array of str */
-	struct mp_bytes env;   /* an encoded map of str to str */
-	bool demand_stdin;     /* stdin is a demand socket */
-	struct policy *policy; /* what it may; NULL: everything */
-	uint64_t rows;	       /* of the terminal that stdout is */
+	const char *service;  /* `NAME` or `NAME:INSTANCE`; NULL: none */
+	struct mp_bytes args; /* an encoded array of str */
+	struct mp_bytes env;  /* an encoded map of str to str */
+	bool demand_stdin;    /* stdin is a demand socket */
+	uint64_t rows;	      /* of the terminal that stdout is */
 	uint64_t columns;
+
+	/* what it may */
+	struct policy *policy; /* NULL: everything */
+	/* whose child it is, whose limits are the default and the most, and
+	 * whose policy says whether it may be run; NULL: nobody's */
+	struct principal *parent;
+	/* rights (holding.h) that become its own when it is accepted: what is
+	 * its context 0 instead of thoxd, what its storage is instead of its
+	 * program's; a list of those that its arguments name (of_call) */
+	struct holding *base;
+	struct holding *storage;
+	struct list *gifts;
 
 	/* limits; default: the instance's; RUN_NO_LIMIT: none */
 	uint64_t memory_bytes;

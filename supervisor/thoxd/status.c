@@ -73,7 +73,7 @@ static bool proc_field(const char *file, const char *key, char *ret,
 	return true;
 }
 
-static uint64_t cpu_us(pid_t pid)
+uint64_t status_cpu_us(pid_t pid)
 {
 	struct timespec used;
 	clockid_t clock;
@@ -85,7 +85,7 @@ static uint64_t cpu_us(pid_t pid)
 	       (uint64_t)used.tv_nsec / 1000u;
 }
 
-static uint64_t resident_bytes(pid_t pid)
+uint64_t status_memory_bytes(pid_t pid)
 {
 	char file[PROC_BYTES];
 	unsigned long pages = 0;
@@ -113,8 +113,8 @@ static void run_fields(struct mp_writer *w, const struct run *run)
 	text(w, "runtime", run->runtime);
 	text(w, "state", run_state(run));
 	number(w, "started_ms", run->started_ms);
-	number(w, "cpu_us", cpu_us(pid));
-	number(w, "memory_bytes", resident_bytes(pid));
+	number(w, "cpu_us", status_cpu_us(pid));
+	number(w, "memory_bytes", status_memory_bytes(pid));
 }
 
 void status_write_run(struct mp_writer *w, const struct run *run)
@@ -156,12 +156,13 @@ static void write_limits(struct mp_writer *w, const struct run *run)
 
 	read_proc(run_pid(run), "limits", file);
 	mp_write_str(w, "limits");
-	mp_write_map(w, 5 + ARRAY_SIZE(rows));
+	mp_write_map(w, 6 + ARRAY_SIZE(rows));
 	number(w, "memory_bytes", run->memory_bytes);
 	number(w, "cpu_ms", run->cpu_ms);
 	number(w, "wall_ms", run->wall_ms);
 	number(w, "tasks", run->tasks);
 	number(w, "descriptors", run->descriptors);
+	number(w, "processes", budget_limit(run->budget));
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const char *at = strstr(file, rows[i].line);
 

@@ -7,10 +7,16 @@
  * at that moment, not remembered.
  */
 
+#include <stdint.h>
+#include <sys/types.h>
+
 #include "rpc/mp.h"
 
 struct run;
 struct server;
+
+uint64_t status_cpu_us(pid_t pid);	 /* 0: unknown */
+uint64_t status_memory_bytes(pid_t pid); /* resident */
 
 void status_write_run(struct mp_writer *w, const struct run *run);
 void status_write_process(struct mp_writer *w, const struct run *run);

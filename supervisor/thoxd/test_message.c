@@ -186,6 +186,36 @@ static void test_attach_and_rules(void)
 	CHECK_EQ(client(3, &m), -EBADMSG);
 }
 
+/* Verify that a run may be for the background, under a name. */
+static void test_in_the_background(void)
+{
+	struct client_message m;
+
+	begin(2, CONTROL_RUN);
+	mp_write_map(&w, 2);
+	mp_write_str(&w, "background");
+	mp_write_bool(&w, true);
+	mp_write_str(&w, "service");
+	mp_write_str(&w, "web:blue");
+	CHECK_EQ(client(3, &m), 0);
+	CHECK(m.background);
+	CHECK(mp_bytes_equal(m.service, "web:blue"));
+}
+
+/* Verify that a runner has three streams to close. */
+static void test_streams_are_closed(void)
+{
+	struct runner_message m;
+
+	for (unsigned i = 0; i < 4; i++) {
+		begin(2, CONTROL_STREAM_CLOSED);
+		mp_write_uint(&w, i);
+		CHECK_EQ(runner_message_parse(bytes, w.used, 0, &m),
+			 i < 3 ? 0 : -EBADMSG);
+	}
+	CHECK_EQ(m.number, 2);
+}
+
 /* Verify that each message cut anywhere is refused. */
 static void test_cut_messages(void)
 {
@@ -423,6 +453,8 @@ int main(void)
 	RUN(test_signals);
 	RUN(test_kinds_of_others);
 	RUN(test_attach_and_rules);
+	RUN(test_in_the_background);
+	RUN(test_streams_are_closed);
 	RUN(test_cut_messages);
 	RUN(test_command_arguments);
 	RUN(test_a_runner);

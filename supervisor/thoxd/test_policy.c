@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/tap.h"
@@ -283,6 +284,42 @@ static void test_below(void)
 	}
 }
 
+static struct policy *level(struct policy *parent, const char *allowed)
+{
+	struct policy *p = NULL;
+
+	if (policy_new(parent, allowed, &p) < 0 ||
+	    policy_parse_list(p, POLICY_CALL, true, allowed) < 0)
+		abort();
+	return p;
+}
+
+/* Verify that a policy is within itself and all above it, whoever made the
+ * same again, and within no other. */
+static void test_within(void)
+{
+	_cleanup_(policy_unrefp) struct policy *top = level(NULL, "a.**");
+	_cleanup_(policy_unrefp) struct policy *low = level(top, "a.b");
+	_cleanup_(policy_unrefp) struct policy *again = level(NULL, "a.**");
+	_cleanup_(policy_unrefp) struct policy *again_low = level(again, "a.c");
+	_cleanup_(policy_unrefp) struct policy *alone = level(NULL, "a.b");
+	char of_top[POLICY_DIGEST_BYTES], of_low[POLICY_DIGEST_BYTES];
+	char of_none[POLICY_DIGEST_BYTES];
+
+	policy_digest(top, of_top);
+	policy_digest(low, of_low);
+	policy_digest(NULL, of_none);
+	CHECK_EQ(strlen(of_top), POLICY_DIGEST_BYTES - 1);
+	CHECK_STR(of_none, "");
+	CHECK(policy_within(top, of_top) && policy_within(low, of_top));
+	CHECK(policy_within(low, of_low) && !policy_within(top, of_low));
+	CHECK(policy_within(again, of_top) && policy_within(again_low, of_top));
+	CHECK(!policy_within(again_low, of_low));
+	CHECK(!policy_within(alone, of_low) && !policy_within(alone, of_top));
+	CHECK(!policy_within(NULL, of_top));
+	CHECK(policy_within(NULL, "") && policy_within(low, ""));
+}
+
 int main(void)
 {
 	RUN(test_nothing_said);
@@ -296,5 +333,6 @@ int main(void)
 	RUN(test_named);
 	RUN(test_grants);
 	RUN(test_below);
+	RUN(test_within);
 	return tap_done();
 }
