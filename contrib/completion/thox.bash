@@ -42,7 +42,12 @@ _thox_exec() {
 		mapfile -t COMPREPLY < <(compgen -v -- "$cur")
 		return
 		;;
-	-e | --memory | --cpu | --timeout)
+	-e | --memory | --cpu | --timeout | --name)
+		return
+		;;
+	--allow | --deny)
+		compopt -o nospace 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -W "call= bind= run= store=" -- "$cur")
 		return
 		;;
 	esac
@@ -51,7 +56,7 @@ _thox_exec() {
 		word=${COMP_WORDS[i]}
 		if [[ -n $skip ]]; then
 			skip=
-		elif [[ $word == -[re] || $word =~ ^--(runtime|memory|cpu|timeout|env)$ ]]; then
+		elif [[ $word == -[re] || $word =~ ^--(runtime|memory|cpu|timeout|env|allow|deny|name)$ ]]; then
 			skip=1
 		elif [[ $word != -* || $word == - ]]; then
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
@@ -60,7 +65,8 @@ _thox_exec() {
 	done
 	if [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "-r --runtime -e -i \
-			--interactive --memory --cpu --timeout --env --json \
+			--interactive -d --background --name --memory --cpu \
+			--timeout --env --allow --deny --no-calls --json \
 			--user --system --help --version" -- "$cur")
 	elif [[ $cur == */* || $cur == ~* ]]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
@@ -85,7 +91,7 @@ _thoxctl() {
 	case "${words[*]:0:2}" in
 	"")
 		mapfile -t COMPREPLY < <(compgen -W "ps status kill terminate \
-			pause resume call push listen bus trace logs mount unmount label shutdown verify store" -- "$cur")
+			pause resume call push listen bus trace logs mount unmount tree label shutdown verify store" -- "$cur")
 		;;
 	store)
 		mapfile -t COMPREPLY < <(compgen -W "ls cat put log diff \

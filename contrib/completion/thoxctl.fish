@@ -38,7 +38,7 @@ complete -c thoxctl -l user -d 'the instance of the user'
 complete -c thoxctl -l system -d 'the instance of the system'
 complete -c thoxctl -s h -l help -d help
 complete -c thoxctl -s V -l version -d version
-complete -c thoxctl -n '__thoxctl_at ""' -a 'ps status kill terminate pause resume call push listen bus trace logs mount unmount label shutdown verify store'
+complete -c thoxctl -n '__thoxctl_at ""' -a 'ps status kill terminate pause resume call push listen bus trace logs mount unmount tree label shutdown verify store'
 complete -c thoxctl -n '__thoxctl_at store' -a 'ls cat put log diff rollback verify rm'
 for command in kill terminate pause resume status
     complete -c thoxctl -n "__thoxctl_at $command" -a '(__thoxctl_processes)'

@@ -95,6 +95,11 @@ const struct command ctl_commands[] = {
 	{ "unmount", "[DIR]", "unmount the store",
 	  "Programs go on; the store stays readable by `thoxctl store`.", 0, 1,
 	  START_NEVER, ctl_mount, NULL, false },
+	{ "tree", "", "show who started whom, and what they have of each other",
+	  "Each process stands below its parent, with the names that it has\n"
+	  "bound and the processes that hold contexts of it. Starts the\n"
+	  "instance when it does not run.",
+	  0, 0, START_IF_DOWN, ctl_tree, NULL, false },
 	{ "label", "[NAME]", "show this machine's label, or set it",
 	  "The label is how other machines call this one, and what os.label()\n"
 	  "answers. One that is set here is kept, and comes before that of\n"

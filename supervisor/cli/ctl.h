@@ -94,6 +94,9 @@ int ctl_logs(struct ctl *ctl);
 /* ctl_machine.c: what this machine is, and what belongs to what on it */
 int ctl_label(struct ctl *ctl);
 
+/* ctl_tree.c */
+int ctl_tree(struct ctl *ctl);
+
 /* ctl_read.c: what the store holds; no thoxd needed */
 int ctl_store_ls(struct ctl *ctl);
 int ctl_store_cat(struct ctl *ctl);

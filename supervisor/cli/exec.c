@@ -41,6 +41,8 @@ static int run(const struct options *o)
 		return r;
 	while (session_wait(&s, &outcome) != SESSION_ENDED)
 		;
+	if (outcome.service[0])
+		say_raw(STDOUT_FILENO, outcome.service);
 	outcome_say(&outcome, s.name);
 	if (o->json)
 		outcome_say_json(&outcome, s.name);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/units.h"
+#include "base/util.h"
 #include "cli/say.h"
 
 enum {
@@ -19,6 +20,10 @@ enum {
 	OPT_CPU,
 	OPT_TIMEOUT,
 	OPT_ENV,
+	OPT_ALLOW,
+	OPT_DENY,
+	OPT_NO_CALLS,
+	OPT_NAME,
 	OPT_JSON,
 	OPT_SYSTEM,
 	OPT_USER,
@@ -30,6 +35,11 @@ static const struct option long_options[] = {
 	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "env", required_argument, NULL, OPT_ENV },
+	{ "allow", required_argument, NULL, OPT_ALLOW },
+	{ "deny", required_argument, NULL, OPT_DENY },
+	{ "no-calls", no_argument, NULL, OPT_NO_CALLS },
+	{ "background", no_argument, NULL, 'd' },
+	{ "name", required_argument, NULL, OPT_NAME },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "system", no_argument, NULL, OPT_SYSTEM },
 	{ "user", no_argument, NULL, OPT_USER },
@@ -53,12 +63,22 @@ const char options_usage[] =
 	"  -e TEXT                run this text; print the values that it "
 	"returns\n"
 	"  -i, --interactive      a prompt\n"
+	"  -d, --background       leave it running when it serves, and print "
+	"its name\n"
+	"      --name NAME        with -d: what it is called, instead of the "
+	"program's name\n"
 	"      --memory SIZE      at most this much memory, such as 64M\n"
 	"      --cpu TIME         at most this much CPU time, such as 500ms "
 	"or 2s\n"
 	"      --timeout TIME     end it after this time, such as 10s or 5m\n"
 	"      --env NAME[=VALUE] give it this variable; without =VALUE, the "
 	"caller's\n"
+	"      --allow [KIND=]PATTERN[,PATTERN...]\n"
+	"                         may call these names only; KIND is call, "
+	"bind, run or store\n"
+	"      --deny [KIND=]PATTERN[,PATTERN...]\n"
+	"                         may not call these names\n"
+	"      --no-calls         may call, bind, run and publish nothing\n"
 	"      --json             the result as JSON, the last line on stderr\n"
 	"      --user, --system   the user's instance (default) or the "
 	"system's\n"
@@ -87,6 +107,30 @@ static int add_env(struct options *o, const char *value)
 		return bad("--env", value, "too many variables");
 	o->env[o->n_env++] = value;
 	return 0;
+}
+
+static int add_rule(const char **rules, unsigned *n, const char *option,
+		    const char *rule)
+{
+	const char *wrong = rules_check(rule);
+
+	if (wrong)
+		return bad(option, *rule ? rule : "''", wrong);
+	if (*n == RULES_MAX)
+		return bad(option, rule, "too many rules");
+	rules[(*n)++] = rule;
+	return 0;
+}
+
+static int deny_all(struct options *o)
+{
+	static const char *const all[] = { "call=**", "bind=**", "run=**",
+					   "store=**" };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(all); i++)
+		r = add_rule(o->deny, &o->n_deny, "--no-calls", all[i]);
+	return r;
 }
 
 static int handle(struct options *o, int option, const char *value)
@@ -126,6 +170,18 @@ static int handle(struct options *o, int option, const char *value)
 			       : 0;
 	case OPT_ENV:
 		return add_env(o, value);
+	case OPT_ALLOW:
+		return add_rule(o->allow, &o->n_allow, "--allow", value);
+	case OPT_DENY:
+		return add_rule(o->deny, &o->n_deny, "--deny", value);
+	case OPT_NO_CALLS:
+		return deny_all(o);
+	case 'd':
+		o->background = true;
+		return 0;
+	case OPT_NAME:
+		o->service = value;
+		return *value ? 0 : bad("--name", "''", "needs a name");
 	case OPT_JSON:
 		o->json = true;
 		return 0;
@@ -167,6 +223,14 @@ static int check(struct options *o)
 		say("no program given");
 		return -EINVAL;
 	}
+	if (o->interactive && o->background) {
+		say("-d: a prompt is not for the background");
+		return -EINVAL;
+	}
+	if (o->service && !o->background) {
+		say("--name: needs -d");
+		return -EINVAL;
+	}
 	if (o->name && !*o->name) {
 		say("'': not a program's name");
 		return -EINVAL;
@@ -181,7 +245,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 
 	memset(o, 0, sizeof(*o));
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, "+:r:e:ihV", long_options,
+	while ((option = getopt_long(argc, argv, "+:r:e:idhV", long_options,
 				     NULL)) != -1) {
 		r = option == '?' || option == ':' ? unknown(option, argc, argv)
 						   : handle(o, option, optarg);

@@ -9,6 +9,8 @@
 
 #include "base/instance.h"
 
+#include "cli/rules.h"
+
 #define OPTIONS_ENV_MAX 64U /* --env given that often, at most */
 
 enum options_action {
@@ -31,6 +33,12 @@ struct options {
 	uint64_t wall_ms;
 	const char *env[OPTIONS_ENV_MAX]; /* `NAME` or `NAME=VALUE` */
 	unsigned n_env;
+	const char *allow[RULES_MAX]; /* rules_check() likes them */
+	unsigned n_allow;
+	const char *deny[RULES_MAX];
+	unsigned n_deny;
+	bool background;
+	const char *service; /* --name, or NULL */
 };
 
 /*

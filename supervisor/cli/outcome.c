@@ -35,6 +35,7 @@ static const struct {
 	{ "memory-limit", EXIT_MEMORY, "memory", "over its memory limit" },
 	{ "cpu-limit", EXIT_LIMIT, "cpu", "over its CPU time limit" },
 	{ "wall-limit", EXIT_LIMIT, "wall", "over its time limit" },
+	{ "background", 0, NULL, NULL }, /* it goes on */
 	{ "sandbox", EXIT_SANDBOX, NULL, "killed by the sandbox" },
 };
 
@@ -123,6 +124,20 @@ int outcome_parse_refused(struct mp_reader *r, uint32_t items,
 	copy(mp_read_str(r), ret->detail, sizeof(ret->detail));
 	if (items > 3)
 		copy(mp_read_str(r), ret->hint, sizeof(ret->hint));
+	return mp_end(r);
+}
+
+int outcome_parse_started(struct mp_reader *r, uint32_t items,
+			  struct outcome *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	strcpy(ret->reason, "background");
+	ret->pid = mp_read_uint(r);
+	copy(mp_read_str(r), ret->name, sizeof(ret->name));
+	ret->version = mp_read_uint(r);
+	copy(mp_read_str(r), ret->runtime, sizeof(ret->runtime));
+	if (items > 5)
+		copy(mp_read_str(r), ret->service, sizeof(ret->service));
 	return mp_end(r);
 }
 
@@ -262,6 +277,8 @@ void outcome_say_json(const struct outcome *o, const char *name)
 	key_string(&j, "detail", o->detail[0] ? o->detail : NULL);
 	if (o->refused && o->hint[0])
 		key_string(&j, "hint", o->hint);
+	if (o->service[0])
+		key_string(&j, "service", o->service);
 	if (!o->refused) {
 		key_number(&j, "version", o->version);
 		key_string(&j, "runtime", o->runtime);

@@ -19,6 +19,7 @@ struct outcome {
 	char reason[24];
 	char detail[1024];
 	char name[160], runtime[160];
+	char service[272]; /* of one that goes on in the background */
 	uint64_t version, pid;
 	uint64_t user_us, system_us, wall_us, memory_bytes;
 };
@@ -27,6 +28,11 @@ struct outcome {
  * @items counts the kind. -EBADMSG. */
 int outcome_parse_result(struct mp_reader *r, struct outcome *ret);
 int outcome_parse_refused(struct mp_reader *r, uint32_t items,
+			  struct outcome *ret);
+
+/* Of a run that goes on in the background: from the rest of a
+ * CONTROL_STARTED. */
+int outcome_parse_started(struct mp_reader *r, uint32_t items,
 			  struct outcome *ret);
 
 /* One that thox itself is to blame for. */

@@ -154,6 +154,10 @@ static uint32_t put_keys(struct mp_writer *w, const struct request *q)
 	n += key_uint(w, "memory_bytes", o->memory_bytes);
 	n += key_uint(w, "cpu_ms", o->cpu_ms);
 	n += key_uint(w, "wall_ms", o->wall_ms);
+	n += rules_write(w, "allow", o->allow, o->n_allow);
+	n += rules_write(w, "deny", o->deny, o->n_deny);
+	n += key_true(w, "background", o->background);
+	n += key_str(w, "service", o->service);
 	n += key_true(w, "demand_stdin", q->demand_stdin);
 	n += key_true(w, "interactive", o->interactive);
 	n += key_true(w, "expression", o->text != NULL);

@@ -84,14 +84,16 @@ static int send_request(struct session *s, const struct text *text)
 	int r;
 
 	q.demand_stdin =
-		s->input || terminal_size(STDIN_FILENO, &rows, &columns);
+		!s->options->background &&
+		(s->input || terminal_size(STDIN_FILENO, &rows, &columns));
 	if (q.demand_stdin) {
 		r = make_demand(s, &stdin_fd);
 		if (r < 0)
 			return r;
 		fds[0] = stdin_fd;
 	}
-	q.has_size = terminal_size(STDOUT_FILENO, &q.rows, &q.columns);
+	q.has_size = !s->options->background &&
+		     terminal_size(STDOUT_FILENO, &q.rows, &q.columns);
 	s->watch_size = q.has_size;
 	r = request_write(&q, &w);
 	if (r == 0)
@@ -319,7 +321,10 @@ static int on_message(struct session *s, const struct link_message *m,
 	items = mp_read_array(&r);
 	switch (mp_read_uint(&r)) {
 	case CONTROL_STARTED:
-		return 0;
+		if (!s->options->background)
+			return 0;
+		return outcome_parse_started(&r, items, o) < 0 ? -EPROTO
+							       : SESSION_ENDED;
 	case CONTROL_NOTICE:
 		notice(&r);
 		return 0;

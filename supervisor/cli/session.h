@@ -31,7 +31,7 @@ struct session {
 };
 
 enum session_event {
-	SESSION_ENDED = 1, /* @outcome is filled */
+	SESSION_ENDED = 1, /* or left in the background: @outcome is filled */
 	SESSION_EVALUATED, /* the text of session_eval() was run */
 };
 

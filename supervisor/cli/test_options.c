@@ -76,6 +76,17 @@ static void test_every_option(void)
 	CHECK(o.mode == INSTANCE_SYSTEM);
 	CHECK(parse("--system --user x", &o) == 0);
 	CHECK(o.mode == INSTANCE_USER);
+	CHECK(parse("-d --name web:blue --allow fs.read,fs.list --allow "
+		    "bind=web --deny store=** x",
+		    &o) == 0);
+	CHECK(o.background);
+	CHECK_STR(o.service, "web:blue");
+	CHECK_EQ(o.n_allow, 2);
+	CHECK_STR(o.allow[1], "bind=web");
+	CHECK_EQ(o.n_deny, 1);
+	CHECK(parse("--background --no-calls x", &o) == 0);
+	CHECK(o.background && !o.service);
+	CHECK_EQ(o.n_deny, 4);
 	CHECK(parse("-i", &o) == 0);
 	CHECK(o.interactive);
 	CHECK(parse("--help --nonsense", &o) == 0);
@@ -102,6 +113,17 @@ static void test_wrong_use(void)
 		"-i -e x",
 		"-e a -e b",
 		"--json=1 x",
+		"--name a x",
+		"-d -i",
+		"-d",
+		"-d --name= x",
+		"--allow= x",
+		"--allow fs..read x",
+		"--allow **.read x",
+		"--allow a,,b x",
+		"--allow a, x",
+		"--deny read=fs.* x",
+		"--deny call= x",
 	};
 	struct options o;
 

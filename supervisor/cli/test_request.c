@@ -111,6 +111,39 @@ static void test_keys_are_there_when_they_say_something(void)
 	CHECK(value_of(&w, "text").size == 1);
 }
 
+/* Verify that rules are put together by their kind. */
+static void test_rules_by_kind(void)
+{
+	struct options o = { .name = "hello", .args = no_args };
+	struct text text = { .fd = -1, .name = "hello" };
+	struct request q = { .options = &o, .text = &text };
+	struct mp_bytes allow;
+	struct mp_reader r;
+	struct mp_writer w;
+
+	o.allow[o.n_allow++] = "bind=web";
+	o.allow[o.n_allow++] = "fs.read,fs.list";
+	o.allow[o.n_allow++] = "call=greeter.**";
+	o.background = true;
+	o.service = "web";
+	CHECK(request_write(&q, &w) == 0);
+	CHECK_EQ(value_of(&w, "deny").size, 0);
+	CHECK_EQ(value_of(&w, "background").size, 1);
+	CHECK(value_of(&w, "service").size > 0);
+	allow = value_of(&w, "allow");
+	mp_reader_init(&r, allow.p, allow.size);
+	CHECK_EQ(mp_read_map(&r), 2);
+	CHECK(mp_bytes_equal(mp_read_str(&r), "call"));
+	CHECK_EQ(mp_read_array(&r), 3);
+	CHECK(mp_bytes_equal(mp_read_str(&r), "fs.read"));
+	CHECK(mp_bytes_equal(mp_read_str(&r), "fs.list"));
+	CHECK(mp_bytes_equal(mp_read_str(&r), "greeter.**"));
+	CHECK(mp_bytes_equal(mp_read_str(&r), "bind"));
+	CHECK_EQ(mp_read_array(&r), 1);
+	CHECK(mp_bytes_equal(mp_read_str(&r), "web"));
+	CHECK_EQ(mp_end(&r), 0);
+}
+
 /* Verify that many and long arguments fit up to the protocol's limits. */
 static void test_arguments_up_to_the_limits(void)
 {
@@ -141,6 +174,7 @@ int main(void)
 {
 	RUN(test_the_environment_is_chosen);
 	RUN(test_keys_are_there_when_they_say_something);
+	RUN(test_rules_by_kind);
 	RUN(test_arguments_up_to_the_limits);
 	return tap_done();
 }

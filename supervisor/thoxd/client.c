@@ -16,6 +16,7 @@
 #include "rpc/control.h"
 #include "rpc/status.h"
 #include "thoxd/attach.h"
+#include "thoxd/background.h"
 #include "thoxd/message.h"
 #include "thoxd/policy.h"
 #include "thoxd/request.h"
@@ -33,6 +34,8 @@ static void release(struct client *c)
 	struct server *s = c->server;
 
 	starter_leave_and_kill(&c->starter, CAUSE_KILLED);
+	if (c->background)
+		background_client_gone(steal(&c->background));
 	request_client_gone(c);
 	c->attached = attached_free(c->attached);
 	peer_close(&c->peer);
@@ -133,13 +136,23 @@ static int on_hello(struct client *c, const struct client_message *m)
 	return PEER_MORE; /* what it wants comes right behind */
 }
 
+static void start_background(struct client *c, const struct run_spec *spec,
+			     struct mp_bytes service, struct link_message *raw)
+{
+	/* its streams are others than the client's */
+	int text_fd = link_message_take_fd(raw, 3);
+
+	background_start(c, spec, service, &text_fd);
+	fd_close(text_fd);
+}
+
 static int on_run(struct client *c, const struct client_message *m,
 		  struct link_message *raw)
 {
 	_cleanup_(policy_unrefp) struct policy *policy = NULL;
 	struct run_spec spec = m->run;
 
-	if (c->starter.run)
+	if (c->starter.run || c->background)
 		return -EPROTO; /* one run for a connection */
 	if (policy_narrow(c->server->exec, "the options of thox-exec", m->allow,
 			  m->deny, &policy) < 0) {
@@ -151,15 +164,20 @@ static int on_run(struct client *c, const struct client_message *m,
 		return 0;
 	}
 	spec.policy = policy;
-	client_run(c, &spec, raw);
+	if (m->background)
+		start_background(c, &spec, m->service, raw);
+	else
+		client_run(c, &spec, raw);
 	return 0;
 }
 
 static int on_signal(struct client *c, const struct client_message *m)
 {
-	if (c->starter.run) /* it may have ended meanwhile */
-		(void)run_signal(c->starter.run, m->signal, m->rows,
-				 m->columns);
+	struct run *run =
+		c->background ? c->background->starter.run : c->starter.run;
+
+	if (run) /* it may have ended meanwhile */
+		(void)run_signal(run, m->signal, m->rows, m->columns);
 	return 0;
 }
 

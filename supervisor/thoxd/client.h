@@ -22,16 +22,19 @@ struct attached;
 #define CLIENT_HELLO_S	    5.0
 #define CLIENT_SILENT_BYTES 4096U /* one message before hello */
 
+struct background;
+
 struct client {
 	struct server *server;
 	struct list list;
 	struct peer peer;
 	uid_t uid;
 	pid_t pid;
-	bool greeted;		   /* said hello */
-	bool done;		   /* its last message was sent */
-	struct starter starter;	   /* of its run */
-	struct attached *attached; /* NULL: it is no native process */
+	bool greeted;		       /* said hello */
+	bool done;		       /* its last message was sent */
+	struct starter starter;	       /* of its run */
+	struct background *background; /* or that one's; NULL: none */
+	struct attached *attached;     /* NULL: it is no native process */
 	double since; /* loop time: of the connection, then of being done */
 	struct garbage garbage;
 };
@@ -44,6 +47,10 @@ void client_send(struct client *c, const struct mp_writer *w);
 void client_send_fd(struct client *c, const struct mp_writer *w, int fd);
 void client_send_refused(struct client *c, int status, const char *message,
 			 const char *hint);
+void client_send_notice(struct client *c, const char *text);
+void client_send_started(struct client *c, const struct run *run);
+void client_send_result(struct client *c, const struct run *run,
+			const struct run_end *end);
 /* Its last message was sent: it closes. */
 void client_done(struct client *c);
 

@@ -17,19 +17,27 @@ static struct client *client_of(struct starter *st)
 	return container_of(st, struct client, starter);
 }
 
-static void on_started(struct starter *st, const struct run *run)
+void client_send_started(struct client *c, const struct run *run)
 {
-	uint8_t buf[512];
+	bool service = run->service[0];
+	uint8_t buf[1024];
 	struct mp_writer w;
 
 	mp_writer_init(&w, buf, sizeof(buf));
-	mp_write_array(&w, 5);
+	mp_write_array(&w, service ? 6 : 5);
 	mp_write_uint(&w, CONTROL_STARTED);
 	mp_write_int(&w, run_pid(run));
 	mp_write_str(&w, run->name);
 	mp_write_uint(&w, run->version);
 	mp_write_str(&w, run->runtime);
-	client_send(client_of(st), &w);
+	if (service)
+		mp_write_str(&w, run->service);
+	client_send(c, &w);
+}
+
+static void on_started(struct starter *st, const struct run *run)
+{
+	client_send_started(client_of(st), run);
 }
 
 static void on_refused(struct starter *st, int status, const char *message,
@@ -41,11 +49,10 @@ static void on_refused(struct starter *st, int status, const char *message,
 	client_done(c);
 }
 
-static void on_ended(struct starter *st, const struct run *run,
-		     const struct run_end *end)
+void client_send_result(struct client *c, const struct run *run,
+			const struct run_end *end)
 {
 	const struct process_exit *e = end->exit;
-	struct client *c = client_of(st);
 	uint8_t buf[1024];
 	struct mp_writer w;
 
@@ -76,10 +83,18 @@ static void on_ended(struct starter *st, const struct run *run,
 	mp_write_str(&w, "memory_bytes");
 	mp_write_uint(&w, e->memory_bytes);
 	client_send(c, &w);
+}
+
+static void on_ended(struct starter *st, const struct run *run,
+		     const struct run_end *end)
+{
+	struct client *c = client_of(st);
+
+	client_send_result(c, run, end);
 	client_done(c);
 }
 
-static void on_notice(struct starter *st, const char *text)
+void client_send_notice(struct client *c, const char *text)
 {
 	struct mp_writer w;
 
@@ -87,8 +102,13 @@ static void on_notice(struct starter *st, const char *text)
 	mp_write_array(&w, 2);
 	mp_write_uint(&w, CONTROL_NOTICE);
 	mp_write_str(&w, text);
-	client_send(client_of(st), &w);
+	client_send(c, &w);
 	mp_writer_deinit(&w);
+}
+
+static void on_notice(struct starter *st, const char *text)
+{
+	client_send_notice(client_of(st), text);
 }
 
 static void on_evaluated(struct starter *st, bool ok)

@@ -26,6 +26,7 @@
 #include "thoxd/runner.h"
 #include "thoxd/status.h"
 #include "thoxd/trace.h"
+#include "thoxd/tree.h"
 
 #define LATER (-1) /* instead of a status: it is answered later */
 
@@ -320,6 +321,12 @@ static int do_unmount(struct request *q)
 	return answer_mount(q, false);
 }
 
+static int do_tree(struct request *q)
+{
+	tree_write(&q->value, q->server);
+	return STATUS_OK;
+}
+
 static int do_label(struct request *q)
 {
 	char label[NAME_MAX_BYTES + 1];
@@ -360,6 +367,7 @@ static const struct command commands[] = {
 	{ "trace", do_trace, 0, "follow calls and answers" },
 	{ "mount", do_mount, 0, "mount the store" },
 	{ "unmount", do_unmount, 0, "unmount the store" },
+	{ "tree", do_tree, 0, "who started whom" },
 	{ "label", do_label, 0, "this machine's label" },
 	{ "shutdown", do_shutdown, 0, "end the instance" },
 };
