@@ -263,6 +263,30 @@ start_http() {
 	has_line "$out.err" "the trace has ended"
 }
 
+@test "a program of Lua is traced, too, and goes on after it" {
+	# Binds by a call, so that it needs no library.
+	thox-exec -e 'os.wait(os.call(0, "bind", "lua"))
+		while true do
+			local event = os.pull "call"
+			os.answer(event.cid, os.status.OK, table.unpack(event.args, 1, event.args.n))
+		end' </dev/null 3>&- &
+	pids+=($!)
+	wait_until is_bound lua
+	begin thoxctl --json trace lua
+	run -0 thoxctl call lua.echo 1
+	wait_until has_line "$out" answer
+	[ "$(jq -r .name "$out" | sort -u)" = lua.echo ]
+	[ "$(jq -r 'select(.what == "answer").status' "$out")" = OK ]
+	kill -INT "$begun"
+	ended_with 0
+	run -0 thoxctl call lua.echo again
+	[ "$output" = again ]
+}
+
+is_bound() {
+	thoxctl --json bus | jq -e --arg name "$1" 'any(.name == $name)'
+}
+
 @test "a trace leaves nothing behind in the traced process" {
 	local before
 

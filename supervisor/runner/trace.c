@@ -70,11 +70,10 @@ static void begin(struct mp_writer *w, uint8_t *buf, uint32_t items,
 /* False: it did not fit. */
 static bool send_record(const struct mp_writer *w)
 {
-	struct iovec iov = { w->data, w->used };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	static const struct mp_bytes none = { "", 0 };
 
-	if (sendmsg(socket_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+	/* send(): only the control link may use sendmsg() */
+	if (send(socket_fd, w->data, w->used, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 		return true;
 	if (errno != EAGAIN && errno != EINTR)
 		trace_set(false, none, -1); /* whoever traced has gone */
