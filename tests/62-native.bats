@@ -28,6 +28,31 @@ start_ping() {
 	}
 }
 
+@test "it binds a name, and Lua calls it" {
+	start_ping
+	run -0 thox-exec -e 'local status, text, pid = os.wait(os.call(0, "ping.greet", "from Lua"))
+		print(status == os.status.OK, text, math.type(pid))'
+	[ "$output" = "true	hello from Lua	integer" ]
+}
+
+@test "values of every kind come back as they were, large ones in parts" {
+	start_ping
+	run -0 thox-exec -e 'local big = ("\255\0x"):rep(100000)
+		local status, a, b, c, d, e, f, g = os.wait(os.call(0, "ping.echo",
+			1, 2.5, big, { a = { 1, 2 } }, "ü", math.mininteger, 1 / 0))
+		print(math.type(a), math.type(b), c == big, d.a[2], e, f == math.mininteger, g)'
+	[ "$output" = "integer	float	true	2	ü	true	inf" ]
+}
+
+@test "its errors are told to Lua, with status and message" {
+	start_ping
+	run -0 thox-exec -e 'local status, message = os.wait(os.call(0, "ping.fail", "on purpose"))
+		print(status == os.status.ERROR, message)
+		print(os.wait(os.call(0, "ping.nothing")) == os.status.NOT_FOUND)'
+	[ "${lines[0]}" = "true	on purpose" ]
+	[ "${lines[1]}" = true ]
+}
+
 @test "its name is free when it ends" {
 	start_ping
 	[ "$(thoxctl --json bus | jq -r '.[0].name')" = ping ]

@@ -107,6 +107,19 @@ web() {
 	[ "$(jq -r '.[0].status' <<<"$output")" = 404 ]
 }
 
+@test "a program of Lua asks, unless its policy says no" {
+	local text
+
+	start_http --allow "127.0.0.1:$server_port"
+	text="local status, page = os.wait(os.call(0, 'http.get', '$(web hello)'))
+		print(status, status == 0 and page.status or page, page.body)"
+	run -0 thox-exec -e "$text"
+	[ "$output" = $'0\t200\thello, wörld' ]
+	run thox-exec --deny call=http.get -e "$text"
+	[ "${output%%	*}" = 3 ]
+	assert_output_has http.get
+}
+
 @test "http.request sends method, headers and body" {
 	start_http --allow "127.0.0.1:$server_port"
 	run -0 thoxctl --json call http.request "{\"url\": \"$(web echo)\",
