@@ -16,6 +16,7 @@
 #include "base/util.h"
 #include "runner/environment.h"
 #include "runner/limits.h"
+#include "runner/lua_pipe.h"
 #include "runner/runner.h"
 
 #define LINES_FORMATS_MAX 250
@@ -36,6 +37,8 @@ static const char *stream_name(const struct stream *s)
 {
 	if (s == &runner.input)
 		return "stdin";
+	if (s != &runner.output && s != &runner.error)
+		return s->reads ? "reader of a pipe" : "writer of a pipe";
 	return s == &runner.output ? "stdout" : "stderr";
 }
 
@@ -200,7 +203,7 @@ static int read_formats(lua_State *L, struct stream *s, int first)
 	int last = lua_gettop(L), n = 0, error = 0;
 	bool ok = true;
 
-	if (s != &runner.input) {
+	if (!s->reads) {
 		errno = EBADF;
 		return luaL_fileresult(L, 0, NULL);
 	}
@@ -300,7 +303,7 @@ static int write_values(lua_State *L, struct stream *s)
 {
 	int n = lua_gettop(L), r = 0;
 
-	if (s == &runner.input)
+	if (s->reads)
 		r = -EBADF;
 	for (int i = 2; i <= n && r == 0; i++) {
 		size_t size;
@@ -332,7 +335,7 @@ static int l_file_write(lua_State *L)
 static int l_file_flush(lua_State *L)
 {
 	struct stream *s = check_file(L, 1);
-	int r = s == &runner.input ? 0 : stream_flush(s);
+	int r = s->reads ? 0 : stream_flush(s);
 
 	errno = -r;
 	return luaL_fileresult(L, r == 0, NULL);
@@ -359,8 +362,20 @@ static int l_file_close(lua_State *L)
 {
 	int r = stream_close(check_file(L, 1));
 
+	lua_pipe_closed(L, 1);
 	errno = -r;
 	return luaL_fileresult(L, r == 0, NULL);
+}
+
+/* Leaving the scope of a `<close>` variable. */
+static int l_file_leave(lua_State *L)
+{
+	struct stream **file = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+
+	if ((*file)->fd >= 0)
+		stream_close(*file);
+	lua_pipe_closed(L, 1);
+	return 0;
 }
 
 static int l_file_tostring(lua_State *L)
@@ -416,6 +431,8 @@ static void open_metatable(lua_State *L)
 	lua_setfield(L, -2, "__index");
 	lua_pushcfunction(L, l_file_tostring);
 	lua_setfield(L, -2, "__tostring");
+	lua_pushcfunction(L, l_file_leave);
+	lua_setfield(L, -2, "__close");
 	lua_pop(L, 1);
 }
 

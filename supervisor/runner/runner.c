@@ -135,6 +135,7 @@ int runner_load(const char *runtime, int runtime_fd, size_t memory_bytes,
 	allocator_init(&runner.allocator, memory_bytes, on_exhausted);
 	stream_init(&runner.input, -1, STREAM_FULL, input_buffer,
 		    sizeof(input_buffer));
+	runner.input.reads = true;
 	stream_init(&runner.output, -1, STREAM_FULL, output_buffer,
 		    sizeof(output_buffer));
 	stream_init(&runner.error, -1, STREAM_UNBUFFERED, NULL, 0);
@@ -291,6 +292,7 @@ _Noreturn void runner_main(int control_fd, pid_t parent,
 	die_with(parent);
 	if (control_attach(control_fd) < 0 || watch_init() < 0)
 		_exit(EXIT_USAGE_EXEC);
+	runner.pid = getpid();
 	lua_pushcfunction(runner.L, l_reseed);
 	if (lua_pcall(runner.L, 0, 0, 0) != LUA_OK || confine(filter) < 0)
 		_exit(EXIT_USAGE_EXEC);

@@ -27,6 +27,8 @@ struct runner {
 	bool loading; /* in the zygote: there is no program yet */
 	bool has_finalizers; /* a text may have defined __gc (text.h) */
 
+	pid_t pid; /* its own */
+
 	/* of the start message */
 	char name[RUNNER_NAME_BYTES];
 	char label[RUNNER_NAME_BYTES];	 /* of this machine */

@@ -224,7 +224,7 @@ ssize_t stream_fill(struct stream *s)
 
 int stream_close(struct stream *s)
 {
-	int r = s->buffer && s != &runner.input ? stream_flush(s) : 0;
+	int r = s->buffer && !s->reads ? stream_flush(s) : 0;
 
 	if (close(s->fd) < 0 && r == 0)
 		r = -errno;

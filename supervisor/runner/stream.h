@@ -24,6 +24,7 @@ enum stream_mode {
 struct stream {
 	int fd; /* -1: closed */
 	enum stream_mode mode;
+	bool reads;	       /* is read, not written */
 	bool demand;	       /* stdin: asks for its input (rpc/control.h) */
 	bool asked;	       /* … and has done so */
 	struct task_turn turn; /* of whoever is inside a read or a write */
