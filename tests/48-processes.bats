@@ -91,8 +91,12 @@ teardown() {
 	passes <<-'LUA'
 		local r, w = os.pipe()
 		local pid = os.run_code([[
+		  os.task(function()
+		    os.pull("terminate") print("bye") os.exit(5)
+		  end)
+		  os.sleep(0)
 		  print("up") io.stdout:flush()
-		  os.pull("terminate") print("bye") os.exit(5)]], {stdout = w})
+		  os.pull("nothing")]], {stdout = w})
 		is(r:read("l"), "up")
 		os.terminate(pid)
 		is(r:read("a"), "bye\n")
