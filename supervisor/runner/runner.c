@@ -231,7 +231,10 @@ static int take_streams(struct link_message *raw,
 	runner.input.fd = STDIN_FILENO;
 	runner.input.demand = start->demand_stdin;
 	runner.output.fd = STDOUT_FILENO;
-	runner.output.mode = start->columns ? STREAM_LINE : STREAM_FULL;
+	/* what a service prints is looked for in its log at once */
+	runner.output.mode = start->columns || start->service.size > 0
+				     ? STREAM_LINE
+				     : STREAM_FULL;
 	runner.error.fd = STDERR_FILENO;
 	return 0;
 }
