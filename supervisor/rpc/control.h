@@ -21,6 +21,7 @@
 /* Sizes that a peer can reach. */
 #define CONTROL_ARGS_MAX      1024U
 #define CONTROL_ENV_MAX	      1024U
+#define CONTROL_NAMES_MAX     16384U /* of a command */
 #define CONTROL_MESSAGE_BYTES (4U << 20) /* args and env together */
 #define CONTROL_RUNNER_BYTES  (1U << 20) /* one message from a runner */
 #define CONTROL_EVAL_BYTES    (1U << 20)
@@ -66,7 +67,8 @@ enum control_kind {
 	 */
 	CONTROL_RUN = 16,
 	/* [17, signal, rows?, columns?]: to this connection's run; signal is
-	 * "interrupt", "terminate", "kill", "pause", "resume" or "resize" */
+	 * "interrupt", "terminate", "kill", "pause", "resume", "resize" or
+	 * "reload" */
 	CONTROL_SIGNAL = 17,
 	/* [18, id, verb, {…}] + descriptors: a command, see request.c */
 	CONTROL_REQUEST = 18,
@@ -120,7 +122,8 @@ enum control_kind {
 	 */
 	CONTROL_START = 32,
 	/* [33, signal, rows?, columns?]: "interrupt", "terminate", "resize",
-	 * "wake" (nothing but that the link is to be read) */
+	 * "reload" (of a service whose definition says reload = event), "wake"
+	 * (nothing but that the link is to be read) */
 	CONTROL_EVENT = 33,
 	/* [34, id, status, name | message] + text when OK: a library */
 	CONTROL_LIBRARY = 34,
@@ -306,6 +309,17 @@ enum control_kind {
  *              holders: [pid, …]}, …]}, …]; program, service and runtime
  *              may be absent
  *   trace      {pid | name} -> {} + socket: the records above come there
+ *   service.start, service.stop, service.restart, service.try-restart,
+ *   service.reload, service.reset
+ *              {names, dry_run?, no_wait?} -> [{name, ok, state, message}, …]
+ *              when each is as was asked, or cannot be; without waiting for
+ *              that when no_wait. A name may be a pattern with *, ? and […].
+ *              With dry_run -> [{name, action ("stop", "start"), wave}, …]:
+ *              what would be done, in order; equal waves side by side
+ *   service.enable, service.disable     {names} -> [{name, enabled}, …]
+ *   service.list   {names?} -> [{name, description, state, …}, …]
+ *   service.status {names} -> the same, with the instances of each and what is
+ *              known of their last ends
  *   shutdown   {} -> nil, sent at once; the link's end means that all is gone
  */
 

@@ -119,6 +119,7 @@ static void reload(struct machine *m)
 		return;
 	}
 	m->present[SLOT_OTHER] = true;
+	m->reason = REASON_NONE;
 	set_timer(m, SLOT_OTHER, m->policy.start_timeout_ms);
 	enter(m, MACHINE_RELOADING);
 }
@@ -135,6 +136,7 @@ static void run(struct machine *m, enum machine_reason reason)
 static void settle(struct machine *m)
 {
 	m->trial = true;
+	m->reason = REASON_NONE;
 	m->ready_ms = m->ops->now_ms(m);
 	m->ops->set_timer(m, SLOT_MAIN, m->policy.settle_ms);
 	enter(m, MACHINE_SETTLING);

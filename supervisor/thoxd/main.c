@@ -163,6 +163,8 @@ int main(int argc, char **argv)
 	parent_init(&server.parent, &server);
 	configure(&in);
 	label_init(&server);
+	if (services_init(&server.services, &server) < 0)
+		log_fatalx("no memory for services");
 	open_store(&in);
 	handle_signals();
 	ev_run(server.loop, 0);

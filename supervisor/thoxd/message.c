@@ -18,6 +18,7 @@ const char *const run_signal_name[RUN_SIGNAL_COUNT] = {
 	[RUN_INTERRUPT] = "interrupt", [RUN_TERMINATE] = "terminate",
 	[RUN_KILL] = "kill",	       [RUN_PAUSE] = "pause",
 	[RUN_RESUME] = "resume",       [RUN_RESIZE] = "resize",
+	[RUN_RELOAD] = "reload",
 };
 
 static bool enough(unsigned n, unsigned least, unsigned most)
@@ -229,6 +230,12 @@ int request_arguments_parse(struct mp_bytes map, struct request_arguments *ret)
 			a.name = mp_read_str(&r);
 		else if (mp_bytes_equal(key, "dir"))
 			a.dir = mp_read_str(&r);
+		else if (mp_bytes_equal(key, "names"))
+			a.names = read_strings(&r, false, CONTROL_NAMES_MAX);
+		else if (mp_bytes_equal(key, "dry_run"))
+			a.dry_run = mp_read_bool(&r);
+		else if (mp_bytes_equal(key, "no_wait"))
+			a.no_wait = mp_read_bool(&r);
 		else
 			mp_skip(&r);
 	}

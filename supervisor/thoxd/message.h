@@ -28,6 +28,7 @@ enum run_signal {
 	RUN_PAUSE,
 	RUN_RESUME,
 	RUN_RESIZE,
+	RUN_RELOAD,
 	RUN_SIGNAL_COUNT,
 };
 extern const char *const run_signal_name[RUN_SIGNAL_COUNT];
@@ -56,6 +57,9 @@ struct request_arguments {
 	uint64_t pid;
 	struct mp_bytes name;
 	struct mp_bytes dir;
+	struct mp_bytes names; /* an encoded array of str; size 0: none */
+	bool dry_run;
+	bool no_wait;
 };
 int request_arguments_parse(struct mp_bytes map, struct request_arguments *ret);
 

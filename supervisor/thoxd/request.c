@@ -24,34 +24,13 @@
 #include "thoxd/message.h"
 #include "thoxd/run.h"
 #include "thoxd/runner.h"
+#include "thoxd/service_request.h"
+#include "thoxd/services.h"
 #include "thoxd/status.h"
 #include "thoxd/trace.h"
 #include "thoxd/tree.h"
 
-#define LATER (-1) /* instead of a status: it is answered later */
-
-struct request {
-	struct server *server;
-	struct client *client;
-	uint64_t id;
-	const struct command *command;
-	struct request_arguments arguments;
-	struct mp_writer value; /* of an OK reply */
-	int fd;			/* goes with it, owned; -1: none */
-	char message[256];	/* of another */
-};
-
-struct command {
-	const char *verb;
-	int (*handle)(struct request *q); /* a status */
-	int signal;
-	const char *help;
-};
-
-static int complain(struct request *q, int status, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static int complain(struct request *q, int status, const char *format, ...)
+int request_complain(struct request *q, int status, const char *format, ...)
 {
 	va_list ap;
 
@@ -61,7 +40,7 @@ static int complain(struct request *q, int status, const char *format, ...)
 	return status;
 }
 
-static void reply(struct request *q, int status)
+void request_reply(struct request *q, int status)
 {
 	struct mp_writer w;
 
@@ -113,8 +92,9 @@ static int do_status(struct request *q)
 	}
 	run = find_pid(q->server, q->arguments.pid);
 	if (!run)
-		return complain(q, STATUS_NOT_FOUND, "no such process: %llu",
-				(unsigned long long)q->arguments.pid);
+		return request_complain(q, STATUS_NOT_FOUND,
+					"no such process: %llu",
+					(unsigned long long)q->arguments.pid);
 	status_write_process(&q->value, run);
 	return STATUS_OK;
 }
@@ -138,16 +118,17 @@ static int do_signal(struct request *q)
 	uint32_t n = 0;
 
 	if (!a->pid == !a->name.size)
-		return complain(q, STATUS_INVALID,
-				"either a pid or a name is wanted");
+		return request_complain(q, STATUS_INVALID,
+					"either a pid or a name is wanted");
 	list_each(run, after, &q->server->runs, list) n +=
 		meant(q, run) && run_pid(run) > 0;
 	if (n == 0 && a->pid)
-		return complain(q, STATUS_NOT_FOUND, "no such process: %llu",
-				(unsigned long long)a->pid);
+		return request_complain(q, STATUS_NOT_FOUND,
+					"no such process: %llu",
+					(unsigned long long)a->pid);
 	if (n == 0)
-		return complain(q, STATUS_NOT_FOUND,
-				"no process of that name runs");
+		return request_complain(q, STATUS_NOT_FOUND,
+					"no process of that name runs");
 	mp_write_map(&q->value, 1);
 	mp_write_str(&q->value, "pids");
 	mp_write_array(&q->value, n);
@@ -156,7 +137,7 @@ static int do_signal(struct request *q)
 		if (!meant(q, run) || run_pid(run) == 0)
 			continue;
 		mp_write_int(&q->value, run_pid(run));
-		(void)run_signal(run, (enum run_signal)q->command->signal, 0,
+		(void)run_signal(run, (enum run_signal)q->command->number, 0,
 				 0);
 	}
 	return STATUS_OK;
@@ -176,15 +157,17 @@ static int complain_trace(struct request *q, int error)
 	const struct request_arguments *a = &q->arguments;
 
 	if (error != -ESRCH)
-		return complain(q, STATUS_ERROR, "%s",
-				error == -EAGAIN ? "it does not read what "
-						   "thoxd tells it"
-						 : strerror(-error));
+		return request_complain(q, STATUS_ERROR, "%s",
+					error == -EAGAIN
+						? "it does not read what "
+						  "thoxd tells it"
+						: strerror(-error));
 	if (a->pid)
-		return complain(q, STATUS_NOT_FOUND, "no such process: %llu",
-				(unsigned long long)a->pid);
-	return complain(q, STATUS_NOT_FOUND, "nobody provides %.*s",
-			(int)a->name.size, a->name.p);
+		return request_complain(q, STATUS_NOT_FOUND,
+					"no such process: %llu",
+					(unsigned long long)a->pid);
+	return request_complain(q, STATUS_NOT_FOUND, "nobody provides %.*s",
+				(int)a->name.size, a->name.p);
 }
 
 static int do_trace(struct request *q)
@@ -194,11 +177,11 @@ static int do_trace(struct request *q)
 	int r = -ESRCH;
 
 	if (!a->pid == !a->name.size)
-		return complain(q, STATUS_INVALID,
-				"either a pid or a name is wanted");
+		return request_complain(q, STATUS_INVALID,
+					"either a pid or a name is wanted");
 	if (a->name.size && !wire_check_name(a->name.p, a->name.size))
-		return complain(q, STATUS_INVALID,
-				"not a name that can be called");
+		return request_complain(q, STATUS_INVALID,
+					"not a name that can be called");
 	if (a->pid)
 		p = principal_find(q->server, (pid_t)a->pid);
 	if (p || a->name.size)
@@ -242,18 +225,20 @@ static int answer_mount(struct request *q, bool mounts)
 
 	if (mount_settled(m)) {
 		if (mounts != (m->state == MOUNT_SERVED))
-			return complain(q, STATUS_ERROR, "%s", m->error);
+			return request_complain(q, STATUS_ERROR, "%s",
+						m->error);
 		write_dir(q, m->point);
 		return STATUS_OK;
 	}
 	w = calloc(1, sizeof(*w));
 	if (!w)
-		return complain(q, STATUS_ERROR, "%s", strerror(ENOMEM));
+		return request_complain(q, STATUS_ERROR, "%s",
+					strerror(ENOMEM));
 	w->client = q->client;
 	w->id = q->id;
 	w->mounts = mounts;
 	list_append(&q->server->mount_requests, &w->list);
-	return LATER;
+	return REQUEST_LATER;
 }
 
 void request_mount_settled(struct server *s)
@@ -267,7 +252,7 @@ void request_mount_settled(struct server *s)
 
 		list_remove(&w->list);
 		mp_writer_init_heap(&q.value);
-		reply(&q, answer_mount(&q, w->mounts));
+		request_reply(&q, answer_mount(&q, w->mounts));
 		mp_writer_deinit(&q.value);
 		free(w);
 	}
@@ -284,6 +269,7 @@ void request_client_gone(struct client *c)
 		list_remove(&w->list);
 		free(w);
 	}
+	services_client_gone(&c->server->services, c);
 }
 
 static int do_mount(struct request *q)
@@ -293,16 +279,18 @@ static int do_mount(struct request *q)
 	int r;
 
 	if (q->server->ending)
-		return complain(q, STATUS_ERROR, "thox is shutting down");
+		return request_complain(q, STATUS_ERROR,
+					"thox is shutting down");
 	if (take_dir(q, dir) < 0)
-		return complain(q, STATUS_INVALID, "not an absolute path");
+		return request_complain(q, STATUS_INVALID,
+					"not an absolute path");
 	r = mount_start(m, dir[0] ? dir : NULL);
 	if (r == -EBUSY)
-		return complain(q, STATUS_ERROR, "it is mounted on %.200s",
-				m->point);
+		return request_complain(q, STATUS_ERROR,
+					"it is mounted on %.200s", m->point);
 	if (r < 0)
-		return complain(q, STATUS_ERROR, "%s",
-				m->error[0] ? m->error : strerror(-r));
+		return request_complain(q, STATUS_ERROR, "%s",
+					m->error[0] ? m->error : strerror(-r));
 	return answer_mount(q, true);
 }
 
@@ -312,11 +300,12 @@ static int do_unmount(struct request *q)
 	char dir[PATH_MAX];
 
 	if (take_dir(q, dir) < 0)
-		return complain(q, STATUS_INVALID, "not an absolute path");
+		return request_complain(q, STATUS_INVALID,
+					"not an absolute path");
 	if (m->state != MOUNT_SERVED || (dir[0] && strcmp(dir, m->point) != 0))
-		return complain(q, STATUS_NOT_FOUND,
-				"it is not mounted%s%.200s",
-				dir[0] ? " on " : "", dir);
+		return request_complain(q, STATUS_NOT_FOUND,
+					"it is not mounted%s%.200s",
+					dir[0] ? " on " : "", dir);
 	mount_stop(m);
 	return answer_mount(q, false);
 }
@@ -337,12 +326,14 @@ static int do_label(struct request *q)
 		r = r ? r : label_set(q->server, label);
 	}
 	if (r == -EINVAL)
-		return complain(q, STATUS_INVALID,
-				"a label is 1 to 128 bytes of A-Za-z0-9._+-, "
-				"not starting with a dot");
+		return request_complain(
+			q, STATUS_INVALID,
+			"a label is 1 to 128 bytes of A-Za-z0-9._+-, "
+			"not starting with a dot");
 	if (r < 0)
-		return complain(q, STATUS_ERROR, "the label cannot be kept: %s",
-				strerror(-r));
+		return request_complain(q, STATUS_ERROR,
+					"the label cannot be kept: %s",
+					strerror(-r));
 	mp_write_map(&q->value, 1);
 	mp_write_str(&q->value, "label");
 	mp_write_str(&q->value, q->server->label);
@@ -351,9 +342,9 @@ static int do_label(struct request *q)
 
 static int do_shutdown(struct request *q)
 {
-	reply(q, STATUS_OK); /* while there is somebody to reply */
+	request_reply(q, STATUS_OK); /* while there is somebody to reply */
 	server_shutdown(q->server);
-	return LATER;
+	return REQUEST_LATER;
 }
 
 static const struct command commands[] = {
@@ -369,6 +360,24 @@ static const struct command commands[] = {
 	{ "unmount", do_unmount, 0, "unmount the store" },
 	{ "tree", do_tree, 0, "who started whom" },
 	{ "label", do_label, 0, "this machine's label" },
+	{ "service.start", service_request_order, SERVICE_START,
+	  "start services" },
+	{ "service.stop", service_request_order, SERVICE_STOP,
+	  "stop services" },
+	{ "service.restart", service_request_order, SERVICE_RESTART,
+	  "restart services" },
+	{ "service.try-restart", service_request_order, SERVICE_TRY_RESTART,
+	  "restart services that run" },
+	{ "service.reload", service_request_order, SERVICE_RELOAD,
+	  "have services reload" },
+	{ "service.reset", service_request_order, SERVICE_RESET,
+	  "forget failures of services" },
+	{ "service.enable", service_request_enable, true,
+	  "start services with the instance" },
+	{ "service.disable", service_request_enable, false,
+	  "do not start them with the instance" },
+	{ "service.list", service_request_list, 0, "list services" },
+	{ "service.status", service_request_status, 0, "look at services" },
 	{ "shutdown", do_shutdown, 0, "end the instance" },
 };
 
@@ -393,7 +402,7 @@ void request_handle(struct client *c, uint64_t id, struct mp_bytes verb,
 			 "wrong arguments for this command");
 	else if (q.command)
 		status = q.command->handle(&q);
-	if (status != LATER)
-		reply(&q, status);
+	if (status != REQUEST_LATER)
+		request_reply(&q, status);
 	mp_writer_deinit(&q.value);
 }

@@ -59,7 +59,7 @@ static int terminate(struct run *run)
 int run_signal(struct run *run, enum run_signal signal, uint64_t rows,
 	       uint64_t columns)
 {
-	if (!run->runner && signal == RUN_RESIZE)
+	if (!run->runner && (signal == RUN_RESIZE || signal == RUN_RELOAD))
 		return 0;
 	if (!run->runner && (signal == RUN_PAUSE || signal == RUN_RESUME))
 		return -ESRCH;
@@ -71,6 +71,7 @@ int run_signal(struct run *run, enum run_signal signal, uint64_t rows,
 	switch (signal) {
 	case RUN_INTERRUPT:
 	case RUN_RESIZE:
+	case RUN_RELOAD:
 		return send_event(run, signal, rows, columns);
 	case RUN_TERMINATE:
 		return terminate(run);

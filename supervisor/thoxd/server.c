@@ -1,9 +1,9 @@
 /*
  * Steps 4 to 9, the whole: thoxd begins, is told of changes, ends.
  *
- * The end goes through these stations: no new clients; runs are asked to
- * terminate, and killed after the grace time; zygotes; the mount; then the
- * keeper is told, which ends the rest and thoxd last.
+ * The end goes through these stations: no new clients; services stop in their
+ * order, other runs are asked to terminate and killed after the grace time;
+ * zygotes; the mount; then the keeper is told, which ends the rest and thoxd last.
  */
 
 #include "thoxd/server.h"
@@ -23,6 +23,7 @@
 #include "thoxd/client.h"
 #include "thoxd/request.h"
 #include "thoxd/run.h"
+#include "thoxd/service.h"
 #include "thoxd/zygote.h"
 
 #define TIDY_S 5.0
@@ -56,31 +57,42 @@ static void on_release(struct ev_loop *loop, ev_prepare *prepare, int events)
 /* --- the store's changes --------------------------------------------------
  */
 
+struct changes {
+	struct server *server;
+	bool runtimes;
+};
+
 static int on_event(enum store_dir dir, const struct store_entry *entry,
 		    void *user)
 {
-	bool *runtimes = user;
+	struct changes *c = user;
 
-	(void)entry;
 	if (dir == DIR_RUNTIMES)
-		*runtimes = true;
+		c->runtimes = true;
+	services_follow(&c->server->services, dir, entry);
 	return 0;
+}
+
+void server_follow_store(struct server *s)
+{
+	struct changes c = { .server = s };
+
+	(void)store_follow(s->store, on_event, &c);
+	if (c.runtimes)
+		zygote_check_versions(s);
 }
 
 static void on_watch(struct ev_loop *loop, ev_io *io, int events)
 {
 	struct server *s = container_of(io, struct server, watch);
 	char buf[4096] __attribute__((aligned(8)));
-	bool runtimes = false;
 
 	(void)loop;
 	(void)events;
 	/* what it says does not matter, only that it says something */
 	if (read(io->fd, buf, sizeof(buf)) < 0 && errno != EAGAIN)
 		return;
-	(void)store_follow(s->store, on_event, &runtimes);
-	if (runtimes)
-		zygote_check_versions(s);
+	server_follow_store(s);
 }
 
 static void watch_store(struct server *s)
@@ -208,6 +220,7 @@ void server_begin(struct server *s, struct mp_bytes state, uint64_t restarts)
 		(void)mount_start(&s->mount, NULL);
 	logs_begin(&s->logs);
 	zygote_preload(s);
+	services_begin(&s->services);
 	ev_timer_again(s->loop, &s->tidy);
 	s->begun = true;
 	server_check_ready(s);
@@ -260,8 +273,12 @@ void server_shutdown(struct server *s)
 	s->ending = true;
 	client_stop_listening(s);
 	ev_timer_start(s->loop, &s->end_timer);
-	list_each(run, after, &s->runs, list)(void)
-		run_signal(run, RUN_TERMINATE, 0, 0);
+	services_end(&s->services);
+	list_each(run, after, &s->runs, list)
+	{
+		if (!service_process_of(run))
+			(void)run_signal(run, RUN_TERMINATE, 0, 0);
+	}
 	server_check_end(s);
 }
 

@@ -22,6 +22,7 @@
 #include "thoxd/mount.h"
 #include "thoxd/parent.h"
 #include "thoxd/process.h"
+#include "thoxd/services.h"
 #include "thoxd/storaged.h"
 
 struct keeper_message;
@@ -47,6 +48,7 @@ struct server {
 	struct mount mount;
 	struct logs logs;
 	struct storaged storaged;
+	struct services services;
 
 	struct list clients; /* in age order */
 	unsigned n_clients;
@@ -100,6 +102,9 @@ void server_kept(struct server *s, const struct keeper_message *kept,
 		 struct link_message *m);
 void server_begin(struct server *s, struct mp_bytes state, uint64_t restarts);
 void server_orphaned(struct server *s, int error);
+
+/* What the store was told by others is known from here on. */
+void server_follow_store(struct server *s);
 
 /* Free @g when nothing of this turn can touch it any more. */
 void server_release(struct server *s, struct garbage *g,

@@ -1,0 +1,162 @@
+#pragma once
+
+/*
+ * A service as thoxd has it: its definition in use, its instances, and their
+ * processes.
+ *
+ * A service has one instance, or as many as its definition says; each is a
+ * machine (service/machine.h), whose processes are runs. What is asked of a
+ * service goes through the manager (services.h), which knows the order.
+ *
+ * Owned by the manager's list.
+ */
+
+#include <ev.h>
+
+#include "base/list.h"
+#include "service/load.h"
+#include "service/machine.h"
+#include "thoxd/run.h"
+#include "thoxd/table.h"
+
+struct services;
+
+/* A definition in use: by its service as the newest, and by each process that
+ * was started under it. */
+struct service_config {
+	unsigned refs;
+	struct definition *definition;
+	struct policy *policy;
+	uint64_t version; /* of the text */
+};
+
+/* A process of an instance, from the wish for it to its end. */
+struct service_process {
+	struct starter starter;
+	struct service_instance *instance;
+	struct service_config *config;
+	struct names names; /* that it has bound, ever */
+	uint64_t version;   /* of its program */
+	char sha256[65];    /* likewise */
+	uint64_t logs[2];   /* streams */
+	pid_t pid;	    /* 0: not born */
+	bool spawning;	    /* within its start */
+	bool refused;	    /* no process came of it */
+	bool ready;
+	const struct run *ending; /* only while its end is told */
+};
+
+/* How a process ended, for people. */
+struct service_end {
+	pid_t pid; /* 0: none has yet */
+	int code;
+	bool signalled;
+	uint64_t ms; /* time of day */
+	char reason[24];
+	char *detail; /* owned; NULL: none */
+};
+
+#define INSTANCE_EVENTS 16U
+
+struct service_instance {
+	struct service *service;
+	unsigned number; /* from 1; 0: the only one */
+	struct machine machine;
+	struct service_process *process[SLOT_COUNT];
+	struct service_process *dying; /* whose end is being told */
+	ev_timer timer[SLOT_COUNT];
+	ev_timer watchdog;
+	uint64_t since_ms;   /* time of day: in its state */
+	uint64_t good;	     /* the program's last version that was no trial */
+	uint32_t n_restarts; /* that the group has heard of */
+	struct service_end last;
+	char *detail; /* owned: why the last start failed; NULL: see last */
+	/* events that came while one was handled */
+	bool handling;
+	uint8_t events[INSTANCE_EVENTS];
+	unsigned n_events;
+};
+
+struct service {
+	struct services *services;
+	struct table_entry entry;
+	struct list list;
+	struct service_ref ref;
+	uint32_t node;		       /* in the order */
+	struct service_config *config; /* NULL: it never had a good one */
+	char *problem; /* owned: why the newest text is not used */
+	bool gone;     /* its definition was removed */
+	bool rerun;    /* what is done is to be done again */
+	/* to be looked at when the turn of the loop is over */
+	bool group_restarts;
+	bool limit_met;
+	char *failure; /* owned: why its last job failed */
+	struct timetable timetable;
+	unsigned n_instances;
+	struct service_instance *instances;
+	char name[SERVICE_NAME_BYTES];
+};
+
+/* life: @name is `NAME` or `NAME:INSTANCE`. free() ends what runs at once; not
+ * from within anything that an instance or a job has called. */
+struct service *service_new(struct services *m, const char *name);
+struct service *service_free(struct service *sv);
+
+/* Read its definition anew; what runs goes on as it was started. 0; -ENOENT:
+ * there is none (any more); -EINVAL: it has errors, see problem. */
+int service_refresh(struct service *sv);
+
+/* Why it cannot be started as it is; NULL: it can. Static, or its own. */
+const char *service_obstacle(const struct service *sv);
+
+/* by its jobs */
+void service_start(struct service *sv);
+void service_stop(struct service *sv);
+void service_reset(struct service *sv);
+void service_reload(struct service *sv);
+/* The program of this name has a new version. */
+void service_program_changed(struct service *sv,
+			     const struct store_entry *entry);
+
+/* What all its instances make of it. */
+enum machine_state service_state(const struct service *sv);
+bool service_up(const struct service *sv);   /* all of it */
+bool service_idle(const struct service *sv); /* nothing of it is left */
+bool service_active(const struct service *sv);
+/* Does an instance wait for its next try? */
+bool service_backs_off(const struct service *sv);
+void service_set_text(char **field, const char *text);
+
+/* service_instance.c */
+void instance_init(struct service_instance *in, struct service *sv,
+		   unsigned number);
+void instance_deinit(struct service_instance *in);
+void instance_handle(struct service_instance *in, enum machine_event event);
+void instance_name(const struct service_instance *in,
+		   char ret[SERVICE_NAME_BYTES + 16]);
+/* Its process: 0 when there is none. */
+pid_t instance_pid(const struct service_instance *in);
+
+/* service_reject.c: the version that @in went over to is no good: the store
+ * goes back to the one before, and keeps the other as refused. */
+void service_reject(struct service_instance *in, enum machine_reason why);
+
+/* service_process.c */
+int service_process_start(struct service_instance *in, enum machine_slot slot);
+void service_process_terminate(struct service_process *p);
+void service_process_kill(struct service_process *p);
+void service_process_tell_reload(struct service_process *p);
+/* @from (NULL allowed) has served, @to does from now on. */
+void service_process_hand_over(struct service_process *from,
+			       struct service_process *to);
+struct service_process *service_process_free(struct service_process *p);
+bool service_process_of(const struct run *run); /* is it a service's? */
+
+/* service_config.c */
+int service_config_new(const char *name, struct definition **definition,
+		       uint64_t version, struct service_config **ret_config);
+struct service_config *service_config_ref(struct service_config *c);
+struct service_config *service_config_unref(struct service_config *c);
+/* That of @in: of a template its own, else the service's newest. */
+int service_config_for(struct service_instance *in,
+		       struct service_config **ret_config);

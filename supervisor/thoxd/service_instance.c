@@ -1,0 +1,261 @@
+/*
+ * Steps 4 to 9, for services: a machine with processes.
+ *
+ * What happens within an event (a start that tells at once that it is ready, a
+ * job that ends and has the same instance started) waits for its end: events
+ * are handled one after another.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "thoxd/service.h"
+#include "thoxd/services.h"
+
+static struct service_instance *of(struct machine *m)
+{
+	return container_of(m, struct service_instance, machine);
+}
+
+static struct ev_loop *loop_of(const struct service_instance *in)
+{
+	return services_server(in->service->services)->loop;
+}
+
+void instance_name(const struct service_instance *in,
+		   char ret[SERVICE_NAME_BYTES + 16])
+{
+	if (in->number > 0)
+		snprintf(ret, SERVICE_NAME_BYTES + 16, "%s:%u",
+			 in->service->name, in->number);
+	else
+		snprintf(ret, SERVICE_NAME_BYTES + 16, "%s", in->service->name);
+}
+
+pid_t instance_pid(const struct service_instance *in)
+{
+	return in->process[SLOT_MAIN] ? in->process[SLOT_MAIN]->pid : 0;
+}
+
+/* --- what the machine asks for -------------------------------------------- */
+
+static int op_spawn(struct machine *m, enum machine_slot slot)
+{
+	return service_process_start(of(m), slot);
+}
+
+static void op_terminate(struct machine *m, enum machine_slot slot)
+{
+	if (of(m)->process[slot])
+		service_process_terminate(of(m)->process[slot]);
+}
+
+static void op_kill(struct machine *m, enum machine_slot slot)
+{
+	if (of(m)->process[slot])
+		service_process_kill(of(m)->process[slot]);
+}
+
+static void op_tell_reload(struct machine *m)
+{
+	if (of(m)->process[SLOT_MAIN])
+		service_process_tell_reload(of(m)->process[SLOT_MAIN]);
+}
+
+static void op_swap(struct machine *m)
+{
+	struct service_instance *in = of(m);
+	struct service_process *was = in->process[SLOT_MAIN];
+
+	in->process[SLOT_MAIN] = in->process[SLOT_OTHER];
+	in->process[SLOT_OTHER] = was;
+	if (in->process[SLOT_MAIN])
+		service_process_hand_over(was ? was : in->dying,
+					  in->process[SLOT_MAIN]);
+}
+
+static void op_reject(struct machine *m, enum machine_reason why)
+{
+	service_reject(of(m), why);
+}
+
+static void op_accept(struct machine *m)
+{
+	log_info("service %s: went over to the new version",
+		 of(m)->service->name);
+}
+
+static void op_set_timer(struct machine *m, enum machine_slot slot, uint64_t ms)
+{
+	struct service_instance *in = of(m);
+
+	ev_timer_stop(loop_of(in), &in->timer[slot]);
+	/* the loop's time is that of the turn's beginning: too early */
+	ev_now_update(loop_of(in));
+	ev_timer_set(&in->timer[slot], (double)ms / 1000, 0.);
+	ev_timer_start(loop_of(in), &in->timer[slot]);
+}
+
+static void op_clear_timer(struct machine *m, enum machine_slot slot)
+{
+	ev_timer_stop(loop_of(of(m)), &of(m)->timer[slot]);
+}
+
+static uint64_t op_now_ms(struct machine *m)
+{
+	(void)m;
+	return clock_ns() / 1000000;
+}
+
+static double op_chance(struct machine *m)
+{
+	(void)m;
+	return services_chance();
+}
+
+/* The watchdog runs while the service does. */
+static void set_watchdog(struct service_instance *in, enum machine_state from)
+{
+	const struct service_process *p = in->process[SLOT_MAIN];
+	bool ran = from == MACHINE_RUNNING || from == MACHINE_RELOADING ||
+		   from == MACHINE_SETTLING;
+	bool runs = in->machine.state == MACHINE_RUNNING ||
+		    in->machine.state == MACHINE_RELOADING ||
+		    in->machine.state == MACHINE_SETTLING;
+	uint64_t ms = p ? p->config->definition->watchdog_ms : 0;
+
+	if (!runs || !ms) {
+		ev_timer_stop(loop_of(in), &in->watchdog);
+		return;
+	}
+	/* another process may have taken over */
+	if (!ran || in->machine.state == MACHINE_SETTLING ||
+	    from == MACHINE_SETTLING) {
+		in->watchdog.repeat = (double)ms / 1000;
+		ev_timer_again(loop_of(in), &in->watchdog);
+	}
+}
+
+static void op_announce(struct machine *m, enum machine_state from)
+{
+	struct service_instance *in = of(m);
+	char name[SERVICE_NAME_BYTES + 16];
+
+	in->since_ms = services_time_ms();
+	instance_name(in, name);
+	log_debug("service %s: %s -> %s", name, machine_state_name(from),
+		  machine_state_name(m->state));
+	if (m->state == MACHINE_FAILED)
+		log_warnx("service %s has failed: %s%s%s", name,
+			  machine_reason_text(m->reason),
+			  in->detail ? ": " : "", in->detail ? in->detail : "");
+	if (m->state == MACHINE_RUNNING && in->process[SLOT_MAIN])
+		in->good = in->process[SLOT_MAIN]->version;
+	set_watchdog(in, from);
+	services_instance_changed(in, from);
+}
+
+static void op_over_limit(struct machine *m)
+{
+	services_over_limit(of(m)->service);
+}
+
+static const struct machine_ops ops = {
+	.spawn = op_spawn,
+	.terminate = op_terminate,
+	.kill = op_kill,
+	.tell_reload = op_tell_reload,
+	.swap = op_swap,
+	.reject = op_reject,
+	.accept = op_accept,
+	.set_timer = op_set_timer,
+	.clear_timer = op_clear_timer,
+	.now_ms = op_now_ms,
+	.chance = op_chance,
+	.announce = op_announce,
+	.over_limit = op_over_limit,
+};
+
+/* --- events --------------------------------------------------------------- */
+
+void instance_handle(struct service_instance *in, enum machine_event event)
+{
+	if (in->handling) {
+		if (in->n_events < INSTANCE_EVENTS)
+			in->events[in->n_events++] = (uint8_t)event;
+		else
+			log_warnx("service %s: too many events at once",
+				  in->service->name);
+		return;
+	}
+	in->handling = true;
+	machine_handle(&in->machine, event);
+	while (in->n_events > 0) {
+		event = (enum machine_event)in->events[0];
+		in->n_events--;
+		memmove(in->events, in->events + 1, in->n_events);
+		machine_handle(&in->machine, event);
+	}
+	in->handling = false;
+	in->dying = NULL;
+	services_settled(in->service); /* which may end the instance */
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	instance_handle(
+		container_of(timer, struct service_instance, timer[SLOT_MAIN]),
+		MACHINE_EV_TIMEOUT);
+}
+
+static void on_other_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	instance_handle(
+		container_of(timer, struct service_instance, timer[SLOT_OTHER]),
+		MACHINE_EV_OTHER_TIMEOUT);
+}
+
+static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct service_instance *in =
+		container_of(timer, struct service_instance, watchdog);
+
+	(void)events;
+	ev_timer_stop(loop, timer);
+	log_warnx("service %s: no sign of life in time", in->service->name);
+	instance_handle(in, MACHINE_EV_UNHEALTHY);
+}
+
+/* --- life ----------------------------------------------------------------- */
+
+void instance_init(struct service_instance *in, struct service *sv,
+		   unsigned number)
+{
+	*in = (struct service_instance){ .service = sv, .number = number };
+	machine_init(&in->machine, &ops);
+	ev_timer_init(&in->timer[SLOT_MAIN], on_timer, 0., 0.);
+	ev_timer_init(&in->timer[SLOT_OTHER], on_other_timer, 0., 0.);
+	ev_timer_init(&in->watchdog, on_watchdog, 0., 0.);
+	in->since_ms = services_time_ms();
+}
+
+void instance_deinit(struct service_instance *in)
+{
+	for (int slot = 0; slot < SLOT_COUNT; slot++) {
+		ev_timer_stop(loop_of(in), &in->timer[slot]);
+		in->process[slot] = service_process_free(in->process[slot]);
+	}
+	ev_timer_stop(loop_of(in), &in->watchdog);
+	machine_deinit(&in->machine);
+	free(in->last.detail);
+	free(in->detail);
+}

@@ -1,0 +1,196 @@
+/* At any step: what is asked about services. */
+
+#include "thoxd/service_status.h"
+
+#include "rpc/mp.h"
+#include "thoxd/service.h"
+#include "thoxd/services.h"
+
+static void text(struct mp_writer *w, const char *key, const char *value)
+{
+	mp_write_str(w, key);
+	mp_write_str(w, value ? value : "");
+}
+
+static void number(struct mp_writer *w, const char *key, uint64_t value)
+{
+	mp_write_str(w, key);
+	mp_write_uint(w, value);
+}
+
+static void flag(struct mp_writer *w, const char *key, bool value)
+{
+	mp_write_str(w, key);
+	mp_write_bool(w, value);
+}
+
+static void names(struct mp_writer *w, const char *key,
+		  const struct names *list)
+{
+	mp_write_str(w, key);
+	mp_write_array(w, list ? list->n : 0);
+	for (uint32_t i = 0; list && i < list->n; i++)
+		mp_write_str(w, list->items[i]);
+}
+
+/* --- an instance ---------------------------------------------------------- */
+
+static void write_end(struct mp_writer *w, const struct service_end *e)
+{
+	mp_write_str(w, "last_end");
+	if (e->pid == 0) {
+		mp_write_nil(w);
+		return;
+	}
+	mp_write_map(w, 5);
+	number(w, "pid", (uint64_t)e->pid);
+	number(w, e->signalled ? "signal" : "code", (uint64_t)e->code);
+	text(w, "reason", e->reason);
+	text(w, "detail", e->detail);
+	number(w, "ended_ms", e->ms);
+}
+
+static void write_instance(struct mp_writer *w,
+			   const struct service_instance *in)
+{
+	const struct service_process *p = in->process[SLOT_MAIN];
+	const struct service_process *other = in->process[SLOT_OTHER];
+	char name[SERVICE_NAME_BYTES + 16];
+
+	instance_name(in, name);
+	mp_write_map(w, 10);
+	text(w, "name", name);
+	text(w, "state", machine_state_name(in->machine.state));
+	text(w, "why",
+	     in->detail ? in->detail : machine_reason_text(in->machine.reason));
+	number(w, "since_ms", in->since_ms);
+	number(w, "pid", p ? (uint64_t)p->pid : 0);
+	number(w, "version", p ? p->version : 0);
+	number(w, "other_pid", other ? (uint64_t)other->pid : 0);
+	number(w, "restarts", in->machine.restart.count);
+	names(w, "names", p ? &p->names : NULL);
+	write_end(w, &in->last);
+}
+
+/* --- a service ------------------------------------------------------------ */
+
+static pid_t first_pid(const struct service *sv)
+{
+	for (unsigned i = 0; i < sv->n_instances; i++)
+		if (instance_pid(&sv->instances[i]))
+			return instance_pid(&sv->instances[i]);
+	return 0;
+}
+
+/* The longest in its state, of those that make the whole's. */
+static uint64_t since_ms(const struct service *sv)
+{
+	enum machine_state state = service_state(sv);
+	uint64_t first = 0;
+
+	for (unsigned i = 0; i < sv->n_instances; i++) {
+		const struct service_instance *in = &sv->instances[i];
+
+		if (in->machine.state == state &&
+		    (first == 0 || in->since_ms < first))
+			first = in->since_ms;
+	}
+	return first;
+}
+
+static uint64_t restarts(const struct service *sv)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < sv->n_instances; i++)
+		n += sv->instances[i].machine.restart.count;
+	return n;
+}
+
+static unsigned running(const struct service *sv)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < sv->n_instances; i++)
+		n += sv->instances[i].machine.ready_ms > 0;
+	return n;
+}
+
+static const char *why(const struct service *sv)
+{
+	enum machine_state state = service_state(sv);
+
+	for (unsigned i = 0; i < sv->n_instances; i++) {
+		const struct service_instance *in = &sv->instances[i];
+
+		if (in->machine.state == state && in->machine.reason)
+			return in->detail ? in->detail
+					  : machine_reason_text(
+						    in->machine.reason);
+	}
+	return sv->failure;
+}
+
+/* What runs was started under another text than the newest one. */
+static bool is_changed(const struct service *sv)
+{
+	for (unsigned i = 0; i < sv->n_instances; i++) {
+		const struct service_process *p =
+			sv->instances[i].process[SLOT_MAIN];
+
+		if (p && sv->config &&
+		    p->config->version != sv->config->version)
+			return true;
+	}
+	return false;
+}
+
+static bool is_bare_template(const struct service *sv)
+{
+	return sv->config && sv->config->definition->is_template &&
+	       !sv->ref.instance[0] && !sv->config->definition->instances;
+}
+
+#define FIELDS		24
+#define DETAILED_FIELDS 1
+
+void service_status_write(struct mp_writer *w, const struct service *sv,
+			  bool detailed)
+{
+	const struct definition *d = sv->config ? sv->config->definition : NULL;
+
+	mp_write_map(w, FIELDS + (detailed ? DETAILED_FIELDS : 0));
+	text(w, "name", sv->name);
+	text(w, "description", d ? d->description : NULL);
+	text(w, "state", machine_state_name(service_state(sv)));
+	text(w, "why", why(sv));
+	number(w, "since_ms", since_ms(sv));
+	number(w, "pid", (uint64_t)first_pid(sv));
+	flag(w, "enabled", services_enabled(sv));
+	flag(w, "autostart", d && d->autostart);
+	text(w, "program", d ? d->program : NULL);
+	text(w, "type",
+	     !d			       ? NULL
+	     : d->type == TYPE_ONESHOT ? "oneshot"
+				       : "simple");
+	number(w, "instances_wanted", sv->n_instances);
+	number(w, "instances_running", running(sv));
+	number(w, "restarts", restarts(sv));
+	number(w, "definition", sv->config ? sv->config->version : 0);
+	flag(w, "changed", is_changed(sv));
+	flag(w, "removed", sv->gone);
+	flag(w, "template", is_bare_template(sv));
+	text(w, "problem", sv->problem);
+	text(w, "schedule", d ? d->schedule_text : NULL);
+	names(w, "provides", d ? &d->provides : NULL);
+	names(w, "requires", d ? &d->requires : NULL);
+	names(w, "wants", d ? &d->wants : NULL);
+	names(w, "after", d ? &d->after : NULL);
+	names(w, "part_of", d ? &d->part_of : NULL);
+	if (!detailed)
+		return;
+	mp_write_str(w, "instances");
+	mp_write_array(w, sv->n_instances);
+	for (unsigned i = 0; i < sv->n_instances; i++)
+		write_instance(w, &sv->instances[i]);
+}

@@ -1,0 +1,108 @@
+#pragma once
+
+/*
+ * The manager of services: which there are, which shall run, in which order.
+ *
+ * Definitions come from the store and are read anew when it changes. Starts
+ * and stops are jobs (service/jobs.h) over the order of the definitions; what
+ * a job does, the instances' machines do. Whoever asked is told when the jobs
+ * that concern him have ended.
+ *
+ * Nothing here may free a service from within a job or an instance's event:
+ * that, and all that begins new jobs, is deferred to the end of the turn.
+ */
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "fs/store.h"
+#include "service/jobs.h"
+#include "service/machine.h"
+#include "thoxd/table.h"
+
+struct client;
+struct mp_writer;
+struct server;
+struct service;
+struct service_instance;
+
+struct services {
+	struct server *server;
+	struct order *order;
+	struct jobs *jobs;
+	struct table by_name;
+	struct list all;
+	unsigned n;
+	struct list waits;   /* of requests, service_request.c */
+	struct list enabled; /* what was said of names, service_enabled.c */
+	ev_timer deferred;
+	bool begun;
+	bool ending;
+};
+
+/* life: the store is open at begin */
+int services_init(struct services *m, struct server *s);
+void services_begin(struct services *m);
+void services_end(struct services *m); /* stop all, in order */
+
+/* The store has changed. */
+void services_follow(struct services *m, enum store_dir dir,
+		     const struct store_entry *entry);
+
+/*
+ * The service of this name, found in the store when it is not known yet.
+ * NULL: there is none.
+ */
+struct service *services_get(struct services *m, const char *name);
+/* One that is known already, or NULL. */
+struct service *services_find(struct services *m, const char *name);
+
+/*
+ * The jobs that an order means, for @roots; @ret_problem tells what is in the
+ * way: -ELOOP, -ENOENT. services_apply() begins them.
+ */
+enum services_order {
+	SERVICES_START,
+	SERVICES_STOP,
+	SERVICES_RESTART,
+};
+struct services_plan {
+	struct order_plan stop;	 /* or stop and start again */
+	struct order_plan start; /* what else must be there */
+};
+int services_plan(struct services *m, enum services_order order,
+		  struct service *const *roots, size_t n,
+		  struct services_plan *ret_plan,
+		  struct order_problem *ret_problem);
+int services_apply(struct services *m, enum services_order order,
+		   const struct services_plan *plan,
+		   struct order_problem *ret_problem);
+void services_plan_deinit(struct services_plan *plan);
+
+/* service_enabled.c: what `enable` and `disable` said is kept in the state
+ * directory, and wins over the definition. */
+bool services_enabled(const struct service *sv);
+int services_enable(struct services *m, const char *name, bool on);
+int services_enabled_load(struct services *m);
+/* Names that are enabled, loaded or not. */
+int services_each_enabled(struct services *m,
+			  int (*fn)(struct services *m, const char *name));
+
+/* by the instances */
+void services_instance_changed(struct service_instance *in,
+			       enum machine_state from);
+void services_settled(struct service *sv);
+void services_over_limit(struct service *sv);
+
+/* service_request.c: waiting requests are looked at again */
+void services_check_waits(struct services *m, struct service *sv);
+void services_forget_waits(struct services *m, const struct service *sv);
+void services_client_gone(struct services *m, struct client *c);
+
+/* small things that all of it needs */
+struct server *services_server(struct services *m);
+struct store *services_store(struct services *m);
+uint64_t services_time_ms(void); /* time of day */
+double services_chance(void);	 /* at random from [0, 1) */
