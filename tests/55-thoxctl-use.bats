@@ -13,7 +13,7 @@ teardown() {
 }
 
 commands() {
-	thoxctl --help | sed -n '/^Commands:/,/^$/p' | grep -oE '^  (store )?[a-z]+' |
+	thoxctl --help | sed -n '/^Commands:/,/^$/p' | grep -oE '^  (store )?[a-z-]+' |
 		sed 's/^  //'
 }
 
@@ -60,7 +60,6 @@ refused_use() {
 	refused_use "usage: thoxctl ps" thoxctl ps 1
 	refused_use "usage: thoxctl kill" thoxctl kill
 	refused_use "usage: thoxctl kill" thoxctl kill ''
-	refused_use "not a PID" thoxctl status hello
 	refused_use "usage: thoxctl store put" thoxctl store put hello
 	refused_use "usage: thoxctl store cat" thoxctl store cat a b
 	refused_use "not a name" thoxctl store cat 'a b'

@@ -18,7 +18,7 @@ teardown() {
 }
 
 commands() {
-	thoxctl --help | sed -n '/^Commands:/,/^$/p' | grep -oE '^  (store )?[a-z]+' |
+	thoxctl --help | sed -n '/^Commands:/,/^$/p' | grep -oE '^  (store )?[a-z-]+' |
 		sed 's/^  //'
 }
 

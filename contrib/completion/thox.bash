@@ -75,6 +75,10 @@ _thox_exec() {
 	fi
 }
 
+# Commands whose operands are services.
+_thoxctl_for_services=" start stop restart try-restart reload reset enable \
+disable list tree show is-active is-enabled is-failed cat edit rollback "
+
 _thoxctl() {
 	local cur word words=()
 
@@ -88,16 +92,30 @@ _thoxctl() {
 			--help --version" -- "$cur")
 		return
 	fi
+	if [[ -n ${words[0]:-} && $_thoxctl_for_services == *" ${words[0]} "* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(_thox_names services)" -- "$cur")
+		return
+	fi
 	case "${words[*]:0:2}" in
 	"")
 		mapfile -t COMPREPLY < <(compgen -W "ps status kill terminate \
-			pause resume call push listen bus trace logs mount unmount tree label shutdown verify store" -- "$cur")
+			pause resume call push listen bus trace logs mount unmount label shutdown start stop restart try-restart \
+			reload reset enable disable list tree show is-active \
+			is-enabled is-failed cat edit rollback who-can \
+			daemon-reload verify store" -- "$cur")
 		;;
 	store)
 		mapfile -t COMPREPLY < <(compgen -W "ls cat put log diff \
 			rollback verify rm" -- "$cur")
 		;;
-	kill* | terminate* | pause* | resume* | status*)
+	status*)
+		mapfile -t COMPREPLY < <(compgen -W "$(_thox_processes) \
+			$(_thox_names services)" -- "$cur")
+		;;
+	who-can)
+		mapfile -t COMPREPLY < <(compgen -W "$(_thox_bus)" -- "$cur")
+		;;
+	kill* | terminate* | pause* | resume*)
 		mapfile -t COMPREPLY < <(compgen -W "$(_thox_processes)" -- "$cur")
 		;;
 	call | push | listen)

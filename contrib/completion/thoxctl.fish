@@ -32,13 +32,18 @@ function __thoxctl_bus
         command grep -o '"name": *"[^"]*"' | command cut -d '"' -f 4
 end
 
+function __thoxctl_services
+    thoxctl --json store ls services 2>/dev/null |
+        command grep -o '{"name": *"[^"]*"' | command cut -d '"' -f 4
+end
+
 complete -c thoxctl -f
 complete -c thoxctl -l json -d 'the answer as JSON'
 complete -c thoxctl -l user -d 'the instance of the user'
 complete -c thoxctl -l system -d 'the instance of the system'
 complete -c thoxctl -s h -l help -d help
 complete -c thoxctl -s V -l version -d version
-complete -c thoxctl -n '__thoxctl_at ""' -a 'ps status kill terminate pause resume call push listen bus trace logs mount unmount tree label shutdown verify store'
+complete -c thoxctl -n '__thoxctl_at ""' -a 'ps status kill terminate pause resume call push listen bus trace logs mount unmount label shutdown start stop restart try-restart reload reset enable disable list tree show is-active is-enabled is-failed cat edit rollback who-can daemon-reload verify store'
 complete -c thoxctl -n '__thoxctl_at store' -a 'ls cat put log diff rollback verify rm'
 for command in kill terminate pause resume status
     complete -c thoxctl -n "__thoxctl_at $command" -a '(__thoxctl_processes)'
@@ -50,6 +55,10 @@ complete -c thoxctl -n '__thoxctl_at trace' -a '(__thoxctl_processes)'
 for command in mount unmount
     complete -c thoxctl -n "__thoxctl_at $command" -a '(__fish_complete_directories)'
 end
+for command in start stop restart try-restart reload reset enable disable list tree show is-active is-enabled is-failed cat edit rollback status
+    complete -c thoxctl -n "contains -- $command (__thoxctl_words)[1]" -a '(__thoxctl_services)'
+end
+complete -c thoxctl -n '__thoxctl_at who-can' -a '(__thoxctl_bus)'
 complete -c thoxctl -n '__thoxctl_at verify' -F
 for command in ls cat put log diff rollback verify rm
     complete -c thoxctl -n "__thoxctl_at store $command" -a '(__thoxctl_names)'

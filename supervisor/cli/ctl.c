@@ -45,6 +45,33 @@ static const struct ctl_option listen_options[] = {
 	{ NULL, 0, NULL, NULL },
 };
 
+static const struct ctl_option order_options[] = {
+	{ "timeout", 't', "TIME", "wait no longer than this" },
+	{ "no-wait", 0, NULL, "do not wait at all" },
+	{ "dry-run", 'n', NULL,
+	  "only say what would start and stop, in order" },
+	{ NULL, 0, NULL, NULL },
+};
+
+static const struct ctl_option tree_options[] = {
+	{ "services", 0, NULL, "services, not processes" },
+	{ NULL, 0, NULL, NULL },
+};
+
+static const struct ctl_option wait_options[] = {
+	{ "timeout", 't', "TIME", "wait no longer than this" },
+	{ "no-wait", 0, NULL, "do not wait at all" },
+	{ NULL, 0, NULL, NULL },
+};
+
+static const struct ctl_option enable_options[] = {
+	{ "now", 0, NULL, "and start or stop them now" },
+	{ NULL, 0, NULL, NULL },
+};
+
+#define SERVICES                                                               \
+	"A name may be an instance (worker:blue) or a pattern ('web-*')."
+
 #define ARGUMENTS                                                              \
 	"An argument that parses as JSON is that value, any other a string;\n" \
 	"options stand before NAME."
@@ -53,10 +80,12 @@ const struct command ctl_commands[] = {
 	{ "ps", "", "list the processes",
 	  "Starts the instance when it does not run.", 0, 0, START_IF_DOWN,
 	  ctl_ps, NULL, false },
-	{ "status", "[PID]", "show the instance, or one process",
+	{ "status", "[PID|SERVICE...]",
+	  "show the instance, a process, or services",
 	  "What is shown of a process's sandbox is read back from the kernel.\n"
-	  "Starts the instance when it does not run.",
-	  0, 1, START_IF_DOWN, ctl_status, NULL, false },
+	  "Of services the exit code is 3 unless all are active. Starts the\n"
+	  "instance when it does not run.\n" SERVICES,
+	  0, OPERANDS_MAX, START_IF_DOWN, ctl_status, NULL, false },
 	{ "kill", "PID|NAME", "end processes at once", signal_help, 1, 1,
 	  START_NEVER, ctl_signal, NULL, false },
 	{ "terminate", "PID|NAME",
@@ -95,11 +124,13 @@ const struct command ctl_commands[] = {
 	{ "unmount", "[DIR]", "unmount the store",
 	  "Programs go on; the store stays readable by `thoxctl store`.", 0, 1,
 	  START_NEVER, ctl_mount, NULL, false },
-	{ "tree", "", "show who started whom, and what they have of each other",
+	{ "tree", "[--services] [SERVICE...]",
+	  "show who started whom, or what services require",
 	  "Each process stands below its parent, with the names that it has\n"
-	  "bound and the processes that hold contexts of it. Starts the\n"
-	  "instance when it does not run.",
-	  0, 0, START_IF_DOWN, ctl_tree, NULL, false },
+	  "bound and the processes that hold contexts of it. Or each service\n"
+	  "above those that it requires and wants, with their states. Starts\n"
+	  "the instance when it does not run.",
+	  0, OPERANDS_MAX, START_IF_DOWN, ctl_tree, tree_options, false },
 	{ "label", "[NAME]", "show this machine's label, or set it",
 	  "The label is how other machines call this one, and what os.label()\n"
 	  "answers. One that is set here is kept, and comes before that of\n"
@@ -108,6 +139,73 @@ const struct command ctl_commands[] = {
 	{ "shutdown", "", "end the instance and all its processes",
 	  "Returns when nothing is left of it.", 0, 0, START_NEVER,
 	  ctl_shutdown, NULL, false },
+	{ "start", "SERVICE...", "start services, and what they require",
+	  "Returns when they are ready, or one has failed. Starts the "
+	  "instance\n"
+	  "when it does not run.\n" SERVICES,
+	  1, OPERANDS_MAX, START_IF_DOWN, ctl_service_order, order_options,
+	  false },
+	{ "stop", "SERVICE...", "stop services, and what requires them",
+	  "Returns when nothing of them is left.\n" SERVICES, 1, OPERANDS_MAX,
+	  START_NEVER, ctl_service_order, order_options, false },
+	{ "restart", "SERVICE...", "stop services and start them again",
+	  "With what requires them and runs; what does not run is "
+	  "started.\n" SERVICES,
+	  1, OPERANDS_MAX, START_IF_DOWN, ctl_service_order, order_options,
+	  false },
+	{ "try-restart", "SERVICE...", "restart those services that run",
+	  SERVICES, 1, OPERANDS_MAX, START_NEVER, ctl_service_order,
+	  order_options, false },
+	{ "reload", "SERVICE...", "have services go over to new versions",
+	  "As their definitions say: reload = restart or event.\n" SERVICES, 1,
+	  OPERANDS_MAX, START_NEVER, ctl_service_order, wait_options, false },
+	{ "reset", "SERVICE...", "forget failures of services",
+	  "Also known as reset-failed.\n" SERVICES, 1, OPERANDS_MAX,
+	  START_NEVER, ctl_service_order, wait_options, false },
+	{ "enable", "SERVICE...", "start services with the instance",
+	  "This is remembered, and comes before what their definitions "
+	  "say.\n" SERVICES,
+	  1, OPERANDS_MAX, START_IF_DOWN, ctl_service_enable, enable_options,
+	  false },
+	{ "disable", "SERVICE...", "do not start them with the instance",
+	  "This is remembered, and comes before what their definitions "
+	  "say.\n" SERVICES,
+	  1, OPERANDS_MAX, START_IF_DOWN, ctl_service_enable, enable_options,
+	  false },
+	{ "list", "[SERVICE...]", "list services",
+	  "Also known as list-units. Starts the instance when it does not "
+	  "run.\n" SERVICES,
+	  0, OPERANDS_MAX, START_IF_DOWN, ctl_service_list, NULL, false },
+	{ "show", "SERVICE...", "show all that is known of services",
+	  "A line for each key.\n" SERVICES, 1, OPERANDS_MAX, START_IF_DOWN,
+	  ctl_service_show, NULL, false },
+	{ "is-active", "SERVICE...", "do services run?",
+	  "Prints their states; the exit code is 0 when one runs, else 3.", 1,
+	  OPERANDS_MAX, START_IF_DOWN, ctl_service_question, NULL, false },
+	{ "is-enabled", "SERVICE...", "do they start with the instance?",
+	  "The exit code is 0 when one does, else 1.", 1, OPERANDS_MAX,
+	  START_IF_DOWN, ctl_service_question, NULL, false },
+	{ "is-failed", "SERVICE...", "have services failed?",
+	  "Prints their states; the exit code is 0 when one has, else 1.", 1,
+	  OPERANDS_MAX, START_IF_DOWN, ctl_service_question, NULL, false },
+	{ "cat", "SERVICE...", "print definitions of services",
+	  "Needs no running instance.", 1, OPERANDS_MAX, START_UNNEEDED,
+	  ctl_service_cat, NULL, false },
+	{ "edit", "SERVICE", "edit a definition and publish it",
+	  "In $VISUAL, else $EDITOR, else vi. A text that is refused is not\n"
+	  "lost. Needs no running instance.",
+	  1, 1, START_UNNEEDED, ctl_service_edit, NULL, false },
+	{ "rollback", "SERVICE", "go back to the program's version before",
+	  "It is published again as a new version, and the service goes over\n"
+	  "to it when its definition says reload = restart.",
+	  1, 1, START_UNNEEDED, ctl_service_rollback, NULL, false },
+	{ "who-can", "NAME", "which services may call a name",
+	  "By the [allow] sections of their definitions. Needs no running\n"
+	  "instance.",
+	  1, 1, START_UNNEEDED, ctl_who_can, NULL, false },
+	{ "daemon-reload", "", "not needed: says so",
+	  "Definitions hold as soon as they are copied.", 0, 0, START_UNNEEDED,
+	  ctl_daemon_reload, NULL, false },
 	{ "verify", "FILE|- [NAME]", "check a service definition",
 	  "Says what a copy into services/ would be refused for, and what has "
 	  "no\neffect, without installing anything. NAME is what the service "
@@ -202,6 +300,22 @@ static void print_command_help(const struct command *c)
 	fputs(options_help, stdout);
 }
 
+/* Other words for the same, as systemctl has them. */
+static const struct {
+	const char *word, *name;
+} aliases[] = {
+	{ "reset-failed", "reset" },
+	{ "list-units", "list" },
+};
+
+static const char *without_alias(const char *word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(aliases); i++)
+		if (strcmp(aliases[i].word, word) == 0)
+			return aliases[i].name;
+	return word;
+}
+
 /* The row that @argv begins with: one word, or two for the store's. */
 static const struct command *find(int argc, char **argv, int *ret_words)
 {
@@ -214,7 +328,7 @@ static const struct command *find(int argc, char **argv, int *ret_words)
 	for (size_t i = 0; i < ctl_n_commands; i++) {
 		const struct command *c = &ctl_commands[i];
 
-		if (strcmp(c->name, argv[0]) == 0) {
+		if (strcmp(c->name, without_alias(argv[0])) == 0) {
 			*ret_words = 1;
 			return c;
 		}

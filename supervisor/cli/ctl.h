@@ -111,6 +111,24 @@ int ctl_store_rm(struct ctl *ctl);
 /* ctl_diff.c */
 int ctl_store_diff(struct ctl *ctl);
 
+/* ctl_service.c: orders for services */
+int ctl_service_order(struct ctl *ctl);	 /* start, stop, restart, … */
+int ctl_service_enable(struct ctl *ctl); /* enable, disable */
+int ctl_daemon_reload(struct ctl *ctl);
+
+/* ctl_service_look.c */
+int ctl_service_list(struct ctl *ctl);
+int ctl_service_status(struct ctl *ctl);
+int ctl_service_show(struct ctl *ctl);
+int ctl_service_question(struct ctl *ctl); /* is-active, … */
+int ctl_service_tree(struct ctl *ctl);
+
+/* ctl_service_text.c: their definitions and programs; no thoxd needed */
+int ctl_service_cat(struct ctl *ctl);
+int ctl_service_edit(struct ctl *ctl);
+int ctl_service_rollback(struct ctl *ctl);
+int ctl_who_can(struct ctl *ctl);
+
 /* ctl_verify.c: a service definition in a file */
 int ctl_verify(struct ctl *ctl);
 

@@ -126,12 +126,22 @@ int ctl_lost(int r)
 int ctl_ask(struct link *l, const char *verb, json_t *arguments,
 	    json_t **ret_value, int *ret_fd)
 {
+	return ctl_ask_within(l, verb, arguments, ANSWER_MS, ret_value, ret_fd);
+}
+
+int ctl_ask_within(struct link *l, const char *verb, json_t *arguments,
+		   int timeout_ms, json_t **ret_value, int *ret_fd)
+{
 	struct link_message m;
 	int r = arguments ? send_request(l, verb, arguments) : -ENOMEM;
 
 	json_decref(arguments);
 	if (r == 0)
-		r = connect_receive(l, ANSWER_MS, &m);
+		r = connect_receive(l, timeout_ms, &m);
+	if (r == -ETIMEDOUT && timeout_ms != ANSWER_MS) {
+		say("not done in time; thoxd goes on with it");
+		return CTL_TIMEOUT;
+	}
 	if (r < 0)
 		return ctl_lost(r);
 	r = parse_reply(&m, ret_value);

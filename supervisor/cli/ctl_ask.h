@@ -18,6 +18,11 @@ int ctl_connect(struct ctl *ctl, struct link *ret_link);
 int ctl_ask(struct link *l, const char *verb, json_t *arguments,
 	    json_t **ret_value, int *ret_fd);
 
+/* The same, and no longer than @timeout_ms (-1: as long as it takes):
+ * CTL_TIMEOUT. */
+int ctl_ask_within(struct link *l, const char *verb, json_t *arguments,
+		   int timeout_ms, json_t **ret_value, int *ret_fd);
+
 /* Say why the link broke; an exit code. */
 int ctl_lost(int r);
 /* Of a STATUS_…. */

@@ -72,14 +72,13 @@ int ctl_status(struct ctl *ctl)
 	json_int_t pid;
 	int r;
 
-	if (ctl->argc > 0) {
-		if (!parse_pid(ctl->argv[0], &pid)) {
-			json_decref(arguments);
-			say("%s: not a PID", ctl->argv[0]);
-			return CTL_USAGE;
-		}
-		json_object_set_new(arguments, "pid", json_integer(pid));
+	if (ctl->argc > 0 &&
+	    (ctl->argc > 1 || !parse_pid(ctl->argv[0], &pid))) {
+		json_decref(arguments);
+		return ctl_service_status(ctl);
 	}
+	if (ctl->argc > 0)
+		json_object_set_new(arguments, "pid", json_integer(pid));
 	r = ctl_request(ctl, "status", arguments, &value);
 	if (r != CTL_OK)
 		return r;

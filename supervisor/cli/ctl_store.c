@@ -244,3 +244,52 @@ int ctl_store_previous(struct store *s, const struct store_name *name,
 	*ret_version = p.version;
 	return 0;
 }
+
+/* The newest published version with another text than the live one, that was
+ * not refused later (by a service that could not go over to it). */
+struct good {
+	char live[65];
+	json_t *refused; /* hashes, as keys */
+	uint64_t version;
+};
+
+static int on_refused(const struct store_entry *e, void *user)
+{
+	struct good *p = user;
+
+	if (e->event == STORE_REJECTED)
+		json_object_set_new(p->refused, e->sha256, json_true());
+	return 0;
+}
+
+static int on_good(const struct store_entry *e, void *user)
+{
+	struct good *p = user;
+
+	if (e->event == STORE_PUBLISHED && e->version > 0 &&
+	    strcmp(e->sha256, p->live) != 0 &&
+	    !json_object_get(p->refused, e->sha256))
+		p->version = e->version;
+	return 0;
+}
+
+int ctl_store_good(struct store *s, const struct store_name *name,
+		   uint64_t *ret_version)
+{
+	struct good p = { .refused = json_object() };
+	struct store_entry live;
+	int r;
+
+	if (store_lookup(s, name->dir, name->ref.name, &live) == 0)
+		snprintf(p.live, sizeof(p.live), "%s", live.sha256);
+	r = store_log(s, name->dir, name->ref.name, on_refused, &p);
+	if (r == 0)
+		r = store_log(s, name->dir, name->ref.name, on_good, &p);
+	json_decref(p.refused);
+	if (r < 0)
+		return r;
+	if (p.version == 0)
+		return -ENOENT;
+	*ret_version = p.version;
+	return 0;
+}

@@ -35,9 +35,12 @@ json_t *ctl_store_json(const struct store_entry *entry);
 #define STORE_TIME_BYTES 40
 void ctl_store_time(const struct timespec *time, char ret[STORE_TIME_BYTES]);
 
-/* The version before the live one, to compare with or to go back to. */
+/* The version before the live one, to compare with. */
 int ctl_store_previous(struct store *s, const struct store_name *name,
 		       uint64_t *ret_version);
+/* The one to go back to: another text, and none that was refused. */
+int ctl_store_good(struct store *s, const struct store_name *name,
+		   uint64_t *ret_version);
 
 /* `programs/hello@3`, for messages. */
 #define STORE_LABEL_BYTES 192

@@ -178,8 +178,11 @@ static void print_tree(const json_t *processes)
 int ctl_tree(struct ctl *ctl)
 {
 	json_t *value;
-	int r = ctl_request(ctl, "tree", json_object(), &value);
+	int r;
 
+	if (ctl->argc > 0 || ctl_option(ctl, "services"))
+		return ctl_service_tree(ctl);
+	r = ctl_request(ctl, "tree", json_object(), &value);
 	if (r != CTL_OK)
 		return r;
 	if (ctl->json)

@@ -220,7 +220,7 @@ int ctl_store_rollback(struct ctl *ctl)
 	if (r != CTL_OK)
 		return r;
 	if (name.ref.kind == REF_LIVE) {
-		r = ctl_store_previous(s, &name, &name.ref.version);
+		r = ctl_store_good(s, &name, &name.ref.version);
 		if (r < 0) {
 			say("%s: no older version", name.text);
 			return CTL_NO_SUCH;

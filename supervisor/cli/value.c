@@ -199,7 +199,8 @@ static void integer_text(const char *key, json_int_t number,
 	uint64_t value = number < 0 ? 0 : (uint64_t)number;
 	char text[UNITS_TEXT_BYTES];
 
-	if (strcmp(key, "started_ms") == 0) {
+	if (strcmp(key, "started_ms") == 0 || strcmp(key, "since_ms") == 0 ||
+	    strcmp(key, "ended_ms") == 0) {
 		struct timespec now;
 		uint64_t now_ms;
 

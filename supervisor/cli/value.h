@@ -19,7 +19,8 @@ json_t *value_string(const char *text, size_t size);
 
 /*
  * How a person reads it, after its key: `_bytes` as a size, `_us` and `_ms`
- * as a time, `started_ms` as an age. Control characters do not come through.
+ * as a time, `started_ms`, `since_ms` and `ended_ms` as an
+ * age. Control characters do not come through.
  */
 #define VALUE_TEXT_BYTES 1024
 void value_text(const char *key, const json_t *value,
