@@ -402,6 +402,108 @@ ends_with_reason() {
 	assert_output_has 'not today'
 }
 
+# A program that serves NAME and says which one it is.
+serving() {
+	printf 'local which = "%s"\n' "$1"
+	cat <<-'LUA'
+		os.bind("greeter")
+		if which == "bad" then os.alarm(0.5) end
+		while true do
+			local e = os.pull()
+			if e.type == "call" then
+				os.answer(e.cid, os.status.OK, which)
+			elseif e.type == "alarm" then
+				error("too early")
+			end
+		end
+	LUA
+}
+
+# It calls as fast as it can until a file says that it is enough.
+calling() {
+	cat <<-'LUA'
+		local seen, failed, n = {}, 0, 0
+		repeat
+			local status, who = os.wait(os.call(0, "greeter.greet", n), 10)
+			if status == os.status.OK then
+				if not seen[who] then print("seen " .. who) io.stdout:flush() end
+				seen[who] = true
+			else
+				failed = failed + 1
+				print("failed", status, who)
+			end
+			n = n + 1
+		until who == "last"
+		print("calls", n, "failed", failed)
+	LUA
+}
+
+@test "ready = bind waits for the names, and a service may bind nothing else" {
+	install_program late 'os.sleep(0.2) os.bind("late")
+		print(pcall(os.bind, "other")) while true do os.sleep(60) end'
+	define late 'program = late' 'ready = bind'
+	thoxctl start late
+	[ "$(field late 'instances[0].names[0]')" = late ]
+	wait_until logged late "bind: DENIED"
+	run thoxctl bus
+	assert_output_has late
+	[[ $output != *other* ]]
+	install_program never 'while true do os.sleep(60) end'
+	define never 'program = never' 'ready = bind' 'start-timeout = 200ms' '[restart]' 'policy = never'
+	run thoxctl start never
+	assert_status 1
+	assert_output_has "it was not ready in time"
+}
+
+@test "a caller at full speed loses no call while new versions take over" {
+	local i
+
+	serving one | install_program greeter
+	define greeter 'program = greeter' 'ready = bind' 'reload = restart'
+	thoxctl start greeter
+	calling >caller.lua
+	thox-exec ./caller.lua >calls &
+	wait_until has_line calls "seen one"
+	for i in two three last; do
+		serving "$i" | install_program greeter
+		[[ $i == last ]] || wait_until has_line calls "seen $i"
+		wait_until state_is greeter running
+	done
+	wait
+	run cat calls
+	assert_output_has "failed	0"
+	[[ $output != *"failed	1"* ]]
+}
+
+@test "a version that dies after it took over gives its names back" {
+	local pid
+
+	serving one | install_program greeter
+	define greeter 'program = greeter' 'ready = bind' 'reload = restart'
+	thoxctl start greeter
+	pid=$(pid_of_service greeter)
+	serving bad | install_program greeter
+	wait_until bash -c '[[ $(thoxctl call greeter.greet) == bad ]]'
+	wait_until ends_with_reason greeter "the new version failed, the old one stays"
+	[ "$(pid_of_service greeter)" -eq "$pid" ]
+	[ "$(thoxctl call greeter.greet)" = one ]
+	run thoxctl store log greeter
+	assert_output_has "rejected: service greeter did not go over to it"
+}
+
+@test "a service may call what its definition allows, and nothing else" {
+	serving one | install_program greeter
+	define greeter 'program = greeter' 'ready = bind'
+	install_program asks 'for _, name in ipairs{"greeter.a", "greeter.b"} do
+		local status, text = os.wait(os.call(0, name))
+		print(name, status, text) end'
+	define asks 'program = asks' 'type = oneshot' '[order]' 'requires = greeter' \
+		'[allow]' 'call = greeter.* !greeter.b'
+	thoxctl start asks
+	wait_until logged asks "greeter.a	0	one"
+	wait_until logged asks "greeter.b	3	"
+}
+
 @test "a service without reload stays with its version, and rollback names the old text" {
 	local pid
 
