@@ -432,6 +432,7 @@ void storage_call(struct storage_caller *caller, void *request,
 			  .name = name,
 			  .deadline_ms = deadline_ms };
 
+	keys_serve(&c.storage->env, caller);
 	if (!has_parked(caller))
 		handle(&c);
 	else if (park(&c) < 0)

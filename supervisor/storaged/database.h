@@ -97,6 +97,7 @@ int database_commit(struct database *db, const struct batch *b);
  * @all: also when it is not, and the last one to close then leaves one file
  * alone. What readers are in the way of is left. */
 int database_checkpoint(struct database *db, bool all);
+bool database_checkpoint_due(const struct database *db);
 /* Give free pages back. Takes its time. */
 int database_compact(struct database *db);
 /* 0, or -EBADMSG. Reads all of it. */

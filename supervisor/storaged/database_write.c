@@ -129,11 +129,16 @@ int database_commit(struct database *db, const struct batch *b)
 	return r;
 }
 
+bool database_checkpoint_due(const struct database *db)
+{
+	return db->wal_frames >= STORAGE_WAL_FRAMES;
+}
+
 int database_checkpoint(struct database *db, bool all)
 {
 	int code;
 
-	if (!all && db->wal_frames < STORAGE_WAL_FRAMES)
+	if (!all && !database_checkpoint_due(db))
 		return 0;
 	code = sqlite3_wal_checkpoint_v2(db->sqlite, NULL,
 					 all ? SQLITE_CHECKPOINT_TRUNCATE

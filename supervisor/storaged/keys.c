@@ -38,6 +38,7 @@ int keys_env_init(struct keys_env *env, struct ev_loop *loop,
 void keys_env_deinit(struct keys_env *env)
 {
 	ev_prepare_stop(env->loop, &env->turn);
+	ev_idle_stop(env->loop, &env->impatient);
 	workers_deinit(&env->workers);
 	cache_deinit(&env->cache);
 }

@@ -45,6 +45,9 @@ struct keys_env {
 	unsigned open_max; /* STORAGE_OPEN_MAX */
 	struct list due;   /* to be committed at the end of this turn */
 	ev_prepare turn;
+	ev_idle impatient;     /* keeps the loop turning while some hesitate */
+	const void *served;    /* whoever called last */
+	double company;	       /* loop time: another one than before did */
 	const char *directory; /* whose disk it is */
 	double room_checked;
 	bool full;
@@ -95,6 +98,10 @@ struct keys {
 	struct list waiting;   /* struct keys_wait, in order of serial */
 	bool pressed;	       /* somebody met -EAGAIN */
 	bool urgent;	       /* the filling one is not to wait */
+	unsigned n_urgent;     /* how many want that */
+	unsigned expected;     /* how many wanted it the last time */
+	uint64_t urgent_ns;    /* since when */
+	uint64_t took_ns;      /* the last transaction */
 	struct list due;       /* in env->due */
 	ev_timer group;
 	uint64_t next_due_ms; /* clock_boot_ms() of the next expiry; 0: none */
@@ -118,6 +125,15 @@ int keys_env_init(struct keys_env *env, struct ev_loop *loop,
 		  const char *directory, size_t cache_bytes);
 /* All keys were closed and deinitialised. */
 void keys_env_deinit(struct keys_env *env);
+
+/* A call of @who is served: is he alone? */
+static inline void keys_serve(struct keys_env *env, const void *who)
+{
+	if (env->served == who)
+		return;
+	env->served = who;
+	env->company = ev_now(env->loop);
+}
 
 /* life: touches no file before the first call */
 int keys_init(struct keys *k, struct keys_env *env, const char *program,

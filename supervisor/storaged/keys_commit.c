@@ -1,11 +1,13 @@
 /* Storage, step 6: from memory to the disk, a batch at a time. */
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/fd.h"
 #include "base/util.h"
 #include "storaged/clock.h"
 #include "storaged/keys_private.h"
@@ -16,13 +18,25 @@
  * - at the end of the loop's turn, when somebody waits for it (so that all
  *   who came in the same turn share its sync),
  * - or STORAGE_GROUP_MS after its first change,
- * but not before the one in front of it has landed.
+ * but not before the one in front of it has landed. Those whom a landing has
+ * answered come again in a moment, mostly: it hesitates for as many as there
+ * were, but never for longer than a small part of what a commit takes.
  */
+
+#define HESITATE_PART 8 /* of the time of the last commit */
+
+/*
+ * Who calls alone would only wait for two threads to take turns: his batch is
+ * committed by the loop itself, as long as the disk is quick.
+ */
+#define ALONE_S	 0.02	 /* since somebody else called */
+#define QUICK_NS 2000000 /* of the last commit */
 
 /* The wall clock was set if it moved by more than this. */
 #define SKEW_MS 1000
 
 static void launch(struct keys *k);
+static void on_done(struct job *j);
 static void set_aside(struct keys *k);
 
 /* --- filling ------------------------------------------------------------ */
@@ -70,6 +84,8 @@ int keys_batch_room(struct keys *k, size_t count)
 
 void keys_schedule(struct keys *k, bool urgent)
 {
+	if (urgent && k->n_urgent++ == 0)
+		k->urgent_ns = clock_ns();
 	if (urgent && !k->urgent) {
 		k->urgent = true;
 		list_remove(&k->due);
@@ -91,21 +107,41 @@ static void on_group(struct ev_loop *loop, ev_timer *watcher, int events)
 	launch(k);
 }
 
+/* Others of the last batch are about to come. */
+static bool hesitates(const struct keys *k)
+{
+	return !k->busy && !k->damage && k->n_urgent < k->expected &&
+	       clock_ns() - k->urgent_ns < k->took_ns / HESITATE_PART;
+}
+
+static void on_impatient(struct ev_loop *loop, ev_idle *watcher, int events)
+{
+	(void)loop;
+	(void)watcher;
+	(void)events;
+	sched_yield(); /* to those who are about to come */
+}
+
 static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int events)
 {
 	struct keys_env *env = watcher->data;
+	struct keys *k, *after;
 
-	(void)loop;
 	(void)events;
-	while (!list_empty(&env->due)) {
-		struct keys *k = list_first(&env->due, struct keys, due);
-
+	list_each(k, after, &env->due, due)
+	{
+		if (hesitates(k))
+			continue;
 		list_remove(&k->due);
 		if (k->damage && !k->busy)
 			set_aside(k);
 		else
 			launch(k);
 	}
+	if (!list_empty(&env->due))
+		ev_idle_start(loop, &env->impatient);
+	else
+		ev_idle_stop(loop, &env->impatient);
 }
 
 /* --- taking off --------------------------------------------------------- */
@@ -136,12 +172,14 @@ static int tidy(struct keys *k)
 static void work(struct job *j)
 {
 	struct keys *k = container_of(j, struct keys, job);
+	uint64_t begin_ns = clock_ns();
 
 	if (k->retired && !k->writer && !k->flying)
 		(void)database_checkpoint(k->retired, true);
 	k->retired = database_close(k->retired);
 	k->tidied = 0;
 	k->result = transact(k);
+	k->took_ns = clock_ns() - begin_ns;
 	if (k->result == 0)
 		k->tidied = tidy(k);
 	if (k->result < 0 || k->tidied < 0)
@@ -187,18 +225,38 @@ static void fill_meta(struct keys *k, struct batch *b)
 	b->meta = meta_of(k, reserved);
 }
 
+static bool may_commit_here(const struct keys *k)
+{
+	const struct keys_env *env = k->env;
+
+	return k->n_urgent == 1 && k->took_ns > 0 && k->took_ns < QUICK_NS &&
+	       k->writer && !database_checkpoint_due(k->writer) &&
+	       ev_now(env->loop) - env->company > ALONE_S;
+}
+
 static void launch(struct keys *k)
 {
+	bool here;
+
 	if (k->busy)
 		return; /* when that is done */
+	here = may_commit_here(k);
 	k->urgent = false;
+	k->expected = k->n_urgent;
+	k->n_urgent = 0;
 	ev_timer_stop(k->env->loop, &k->group);
 	if (!k->filling)
 		return;
 	k->flying = steal(&k->filling);
 	k->serial++;
 	fill_meta(k, k->flying);
-	submit(k);
+	if (!here) {
+		submit(k);
+		return;
+	}
+	k->busy = true;
+	work(&k->job);
+	on_done(&k->job);
 }
 
 /* --- landing ------------------------------------------------------------ */
@@ -252,6 +310,7 @@ static void drop(struct keys *k, int error)
 {
 	keys_batches_free(k);
 	k->urgent = false;
+	k->n_urgent = 0;
 	ev_timer_stop(k->env->loop, &k->group);
 	k->durable = k->serial++;
 	keys_forget(k);
@@ -310,8 +369,10 @@ static void on_done(struct job *j)
 		drop(k, r);
 	if (compacted)
 		compacted->fn(compacted, r < 0 ? r : k->tidied);
-	if (k->urgent)
-		launch(k);
+	if (k->urgent) {
+		list_remove(&k->due);
+		list_append(&k->env->due, &k->due);
+	}
 	if (k->pressed && !keys_pressed(k)) {
 		k->pressed = false;
 		k->hooks->room(k->user);
@@ -408,4 +469,5 @@ void keys_commit_init(struct keys *k)
 	ev_prepare_init(&env->turn, on_turn);
 	env->turn.data = env;
 	ev_prepare_start(env->loop, &env->turn);
+	ev_idle_init(&env->impatient, on_impatient);
 }

@@ -598,10 +598,12 @@ static void test_watch_of_expiry(void)
 
 	fresh();
 	enter(&f, "hello");
-	(void)call(&f, "storage.keys.set", "[\"a\",1,{\"ttl\":0.05}]");
 	(void)call(&f, "storage.keys.watch", "[\"a\"]");
 	hold(&w, &f);
-	CHECK_STR(call(&w, "next", "[]"), "[false,\"a\",2,1,nil]");
+	(void)call(&f, "storage.keys.set", "[\"a\",1,{\"ttl\":0.05}]");
+	/* That it was set is told before, unless it is all one by then. */
+	while (strcmp(call(&w, "next", "[]"), "[false,\"a\",2,1,nil]") != 0)
+		CHECK_STR(w.answer.p, "[false,\"a\",1,0,1]");
 	leave(&w);
 	drop(&f);
 	leave(&f);
