@@ -280,8 +280,8 @@ static void check(struct exchange *e, const char *url, const char *method)
 {
 	const char *type = header(e->connection, "Content-Type");
 
-	e->json = type &&
-		  strncasecmp(type, json_content, sizeof(json_content) - 1) == 0;
+	e->json = type && strncasecmp(type, json_content,
+				      sizeof(json_content) - 1) == 0;
 	if (header(e->connection, "Origin"))
 		set_failure(e, STATUS_DENIED, 0,
 			    "not for the pages of other sites");

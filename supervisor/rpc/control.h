@@ -21,7 +21,7 @@
 /* Sizes that a peer can reach. */
 #define CONTROL_ARGS_MAX      1024U
 #define CONTROL_ENV_MAX	      1024U
-#define CONTROL_NAMES_MAX     16384U /* of a command */
+#define CONTROL_NAMES_MAX     16384U	 /* of a command */
 #define CONTROL_MESSAGE_BYTES (4U << 20) /* args and env together */
 #define CONTROL_RUNNER_BYTES  (1U << 20) /* one message from a runner */
 #define CONTROL_EVAL_BYTES    (1U << 20)

@@ -266,10 +266,8 @@ end
 function works.loading()
 	local pieces, i = { "local a = ...", " local b = a * 2", " return", " a + b" }, 0
 	local f = assert(load(function()
-		for _ = 1, 4 do
-			i = i + 1
-			return pieces[i]
-		end
+		i = i + 1
+		return pieces[i]
 	end, "=pieces"))
 	local ok, message = load(function()
 		return error("in the reader", 0)
