@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -298,6 +299,18 @@ static bool uid_in_use(struct server *s, uid_t uid)
 	return false;
 }
 
+/*
+ * Where to begin in the range: the kernel counts by uid what processes have in
+ * flight, so two instances of root should not share one by being alike.
+ */
+static uid_t first_uid(const struct config *c)
+{
+	uint32_t chance = 0;
+
+	(void)!getrandom(&chance, sizeof(chance), 0);
+	return c->uid_first + chance % (c->uid_last - c->uid_first + 1);
+}
+
 /* An ordinary user's zygotes keep the user's uid. */
 static int choose_uid(struct server *s, uid_t *ret_uid)
 {
@@ -307,6 +320,8 @@ static int choose_uid(struct server *s, uid_t *ret_uid)
 	*ret_uid = 0;
 	if (geteuid() != 0)
 		return 0;
+	if (s->last_uid == 0)
+		s->last_uid = first_uid(c);
 	for (uid_t i = 0; i < count; i++) {
 		s->last_uid++;
 		if (s->last_uid < c->uid_first || s->last_uid > c->uid_last)
