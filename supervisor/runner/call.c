@@ -97,6 +97,8 @@ static void leave_channel(struct call *call)
 void call_release(struct call *call)
 {
 	leave_channel(call);
+	if (call->lends && !call->answered)
+		context_call_ended(call->cid);
 	timer_stop(&call->timer);
 	list_remove(&call->mine);
 	cid_free(call->cid);
@@ -111,6 +113,8 @@ static void finish(struct call *call, int status)
 
 	call->answered = true;
 	call->status = status;
+	if (call->lends)
+		context_call_ended(call->cid);
 	timer_stop(&call->timer);
 	leave_channel(call);
 	list_remove(&call->mine);
@@ -265,7 +269,9 @@ static bool try_outgoing(lua_State *L, struct call *call,
 		return call->answered;
 	number = c->number;
 	if (o->n_contexts > 0 && o->shared_over != number) {
-		r = outgoing_share(L, o, number, message, sizeof(message));
+		r = outgoing_share(L, o, number, call->cid, message,
+				   sizeof(message));
+		call->lends = true;
 		if (r != STATUS_OK)
 			call_fail(call, r, "%s", message);
 		return call->answered; /* look again: it took its time */

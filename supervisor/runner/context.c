@@ -29,7 +29,8 @@ struct context_userdata {
 
 static const char table_key; /* its address is the weak table's key */
 
-static struct map contexts; /* by id */
+static struct map contexts;		       /* by id */
+static struct list loans = { &loans, &loans }; /* contexts */
 static uint32_t last_id;
 
 /* --- life -------------------------------------------------------------------
@@ -47,6 +48,7 @@ static struct context *new_context(bool owned)
 	c->id = last_id + 1;
 	c->owned = owned;
 	list_init(&c->holders);
+	list_init(&c->loan);
 	if (map_put(&contexts, c->id, c) < 0) {
 		free(c);
 		return NULL;
@@ -92,7 +94,7 @@ static bool is_needed(const struct context *c)
 	if (c->closed)
 		return false;
 	if (c->owned)
-		return c->n_holders > 0 || c->n_handlers > 0;
+		return c->n_holders > 0 || (c->lent && c->n_handlers > 0);
 	held = channel_find(c->link);
 	return held && (held->n_calls > 0 || c->listens);
 }
@@ -103,8 +105,9 @@ void context_settle(struct context *c)
 		return;
 	if (c->closed) {
 		listens_free(c->listens);
+		list_remove(&c->loan);
 		free(c);
-	} else {
+	} else if (!c->owned || !handler_deserted(c)) {
 		context_close(c); /* which comes here again */
 	}
 }
@@ -130,6 +133,39 @@ void context_close(struct context *c)
 	context_unref(c);
 }
 
+/* --- with thoxd, for others -------------------------------------------------
+ */
+
+void context_lend(struct context *c, uint32_t cid)
+{
+	if (!c->owned || c->n_holders > 0)
+		return;
+	c->lent = cid;
+	list_remove(&c->loan);
+	list_append(&loans, &c->loan);
+}
+
+static void end_loan(struct context *c)
+{
+	c->lent = 0;
+	list_remove(&c->loan);
+}
+
+void context_call_ended(uint32_t cid)
+{
+	struct context *c, *after;
+
+	list_each(c, after, &loans, loan)
+	{
+		if (c->lent != cid)
+			continue;
+		context_ref(c);
+		end_loan(c);
+		handler_look();
+		context_unref(c);
+	}
+}
+
 /* --- their channels ---------------------------------------------------------
  */
 
@@ -138,6 +174,8 @@ void context_add_holder(struct context *c, struct channel *holder)
 	holder->context = c;
 	list_append(&c->holders, &holder->list);
 	c->n_holders++;
+	end_loan(c);
+	c->deserted = false;
 	event_of_context(EV_OPEN, c, holder->peer);
 }
 
@@ -150,8 +188,10 @@ void context_remove_holder(struct context *c, struct channel *holder,
 	c->n_holders--;
 	if (!by_us)
 		event_of_context(EV_CLOSE, c, holder->peer);
-	if (c->n_holders == 0 && !c->closed)
-		handler_last_holder_gone(c);
+	if (c->n_holders == 0 && !c->closed) {
+		handler_deserted(c);
+		handler_look();
+	}
 	context_unref(c);
 }
 

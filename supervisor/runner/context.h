@@ -5,10 +5,10 @@
  * own, for one that it owns or one that it holds.
  *
  * A context lives as long as the program refers to it (its userdata), or C
- * does (context_ref). An owned one lives on while somebody holds it or a
- * function serves it, a held one while calls through it wait for their answers
- * or the program listens to it. Closing ends it at once; the userdata is then
- * a closed one.
+ * does (context_ref). An owned one lives on while somebody holds it, or may
+ * come to hold it from thoxd and finds a function that serves it; a held one
+ * while calls through it wait for their answers or the program listens to it.
+ * Closing ends it at once; the userdata is then a closed one.
  */
 
 #include <lua.h>
@@ -22,6 +22,8 @@ struct channel;
 struct context_userdata;
 struct listens;
 
+#define CONTEXT_PUSHED UINT32_MAX
+
 struct context {
 	uint32_t id; /* never again in this process; thoxd's name of an owned */
 	unsigned refs;
@@ -33,6 +35,9 @@ struct context {
 	struct list holders; /* channels */
 	unsigned n_holders;
 	unsigned n_handlers; /* functions that serve it (handler.h) */
+	uint32_t lent;	     /* by which call; CONTEXT_PUSHED; 0: not */
+	struct list loan;    /* while it is */
+	bool deserted;	     /* a function was told that nobody holds it */
 	/* held */
 	uint64_t link;		 /* the channel's number */
 	struct listens *listens; /* what this process listens to there */
@@ -60,6 +65,11 @@ struct context *context_ref(struct context *c);
 struct context *context_unref(struct context *c); /* NULL */
 /* A reason to keep it has gone: it is closed if that was the last. */
 void context_settle(struct context *c);
+
+/* It was shared with thoxd, which may hand it on until the call @cid is
+ * answered; a push has no answer. */
+void context_lend(struct context *c, uint32_t cid);
+void context_call_ended(uint32_t cid);
 
 /* By this process: everybody loses an owned one. */
 void context_close(struct context *c);

@@ -137,7 +137,7 @@ const struct channel_hooks channel_hooks = {
 static bool on_serving(void)
 {
 	static bool told;
-	bool serving = handler_serving();
+	bool serving = task_count() > 1 || handler_serving();
 
 	if (serving && !told) {
 		told = true;

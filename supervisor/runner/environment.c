@@ -15,9 +15,9 @@
 #include "base/fd.h"
 #include "base/util.h"
 #include "runner/context.h"
-#include "runner/handler.h"
 #include "runner/lua_call.h"
 #include "runner/lua_event.h"
+#include "runner/lua_handler.h"
 #include "runner/lua_pipe.h"
 #include "runner/lua_process.h"
 #include "runner/lua_status.h"
@@ -156,5 +156,5 @@ void environment_open(lua_State *L)
 	lua_process_open(L);
 	lua_pipe_open(L);
 	push_open(L);
-	handler_open(L);
+	lua_handler_open(L);
 }

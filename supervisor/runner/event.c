@@ -389,7 +389,10 @@ void event_on_listen(struct channel *c, struct mp_bytes name, bool on)
 		return;
 	}
 	e->on = on;
-	append(e);
+	if (handler_listen(e)) /* which takes what it needs */
+		event_unref(e);
+	else
+		append(e);
 }
 
 void event_alarm(uint64_t id)

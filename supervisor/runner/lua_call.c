@@ -17,6 +17,7 @@
 #include "runner/lua_status.h"
 #include "runner/mailbox.h"
 #include "runner/request.h"
+#include "runner/request_value.h"
 #include "runner/served.h"
 #include "runner/task.h"
 #include "runner/tell.h"
@@ -40,9 +41,7 @@ static void check_target(lua_State *L, struct call_target *t, int ctx, int name)
 {
 	t->closed = !context_check(L, ctx, &t->context);
 	if (t->context && t->context->owned)
-		luaL_argerror(L, ctx,
-			      "a context of one's own is served, not "
-			      "called");
+		luaL_error(L, "a context of one's own is served, not called");
 	t->name = lua_call_check_name(L, name, &t->name_size);
 	t->deadline_ns = TIMER_NEVER;
 }
@@ -159,15 +158,44 @@ int lua_call_finish(lua_State *L, struct call *call, const char *name)
 	return n < 0 ? lua_error(L) : n;
 }
 
-/* thox.invoke(ctx, name, timeout, …) -> value…; raises unless OK */
+/*
+ * thox.invoke({ctx, name, timeout, above}, …) -> value…; raises unless OK.
+ * A table, so that it can be the `__call` of what a program writes a call
+ * with, and errors are told of the program's line. @above: what somebody calls
+ * with ':' who should have with '.'.
+ */
 int lua_call_invoke(lua_State *L)
 {
+	int n = lua_gettop(L) - 1;
 	struct call_target t;
 
-	check_target(L, &t, 1, 2);
-	t.deadline_ns = lua_check_deadline(L, 3);
-	return lua_call_finish(L, call_make(L, &t, 4, lua_gettop(L) - 3),
-			       t.name);
+	luaL_checktype(L, 1, LUA_TTABLE);
+	luaL_checkstack(L, LUA_MINSTACK, "too many arguments");
+	for (int i = 1; i <= 4; i++)
+		lua_rawgeti(L, 1, i); /* … ctx name timeout above */
+	if (n > 0 && lua_istable(L, -1) && lua_rawequal(L, 2, -1))
+		return luaL_error(L, "a call is written with '.', not ':'");
+	check_target(L, &t, n + 2, n + 3);
+	if (lua_toboolean(L, n + 4))
+		t.deadline_ns = lua_check_deadline(L, n + 4);
+	return lua_call_finish(L, call_make(L, &t, 2, n), t.name);
+}
+
+/* thox.forward(request, ctx, name, …) -> value…; raises unless OK. With the
+ * deadline of what is served, and given up with it. */
+int lua_call_forward(lua_State *L)
+{
+	struct served *s = request_value_check(L, 1);
+	struct call_target t;
+	struct call *call;
+
+	check_target(L, &t, 2, 3);
+	t.deadline_ns = s->deadline_ns;
+	call = call_make(L, &t, 4, lua_gettop(L) - 3);
+	if (s->cancelled)
+		call_cancel(call, STATUS_CANCELLED, "cancelled");
+	s->forwarded = call->cid;
+	return lua_call_finish(L, call, t.name);
 }
 
 int lua_call_zero(lua_State *L, const char *name, int n)

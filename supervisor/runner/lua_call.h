@@ -22,5 +22,6 @@ int lua_call_finish(lua_State *L, struct call *call, const char *name);
 /* The same for a call of @name on context 0 with the top @n values. */
 int lua_call_zero(lua_State *L, const char *name, int n);
 
-/* thox.invoke(ctx, name, timeout, …) */
+/* thox.invoke() and thox.forward() */
 int lua_call_invoke(lua_State *L);
+int lua_call_forward(lua_State *L);

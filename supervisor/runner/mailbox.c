@@ -9,11 +9,11 @@
 
 #include "runner/call.h"
 #include "runner/event.h"
-#include "runner/handler.h"
 #include "runner/incoming.h"
 #include "runner/request.h"
 #include "runner/served.h"
 #include "runner/task.h"
+#include "runner/worker.h"
 
 struct mailbox *mailbox_of(const struct task *t)
 {
@@ -75,7 +75,7 @@ void mailbox_release(struct task *t)
 	if (box->answering)
 		served_abandon(box->answering);
 	if (box->worker)
-		handler_worker_ended(box);
+		worker_ended(box);
 	served_unref(box->serving);
 	incoming_unref(box->reading);
 	event_unref(box->looked_at);

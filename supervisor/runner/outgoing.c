@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "rpc/status.h"
+#include "runner/channel.h"
 #include "runner/context.h"
 #include "runner/request.h"
 #include "runner/runner.h"
@@ -113,12 +114,16 @@ static unsigned first_place(const struct outgoing *o, unsigned i)
 	return first;
 }
 
-static void ask(lua_State *L, struct outgoing *o, unsigned i, uint64_t over)
+static void ask(lua_State *L, struct outgoing *o, unsigned i, uint64_t over,
+		uint32_t cid)
 {
-	const struct context *c = o->contexts[i].context;
+	struct context *c = o->contexts[i].context;
+	const struct channel *to = channel_find(over);
 	struct request *r = request_new(L);
 
 	o->contexts[i].request = r;
+	if (to && to->resolves && cid)
+		context_lend(c, cid);
 	if (c->owned)
 		tell_share_own(r->id, c->id, over);
 	else
@@ -161,7 +166,7 @@ static void repeat_numbers(struct outgoing *o)
 }
 
 int outgoing_share(lua_State *L, struct outgoing *o, uint64_t over,
-		   char *ret_message, size_t size)
+		   uint32_t cid, char *ret_message, size_t size)
 {
 	int status;
 
@@ -174,7 +179,7 @@ int outgoing_share(lua_State *L, struct outgoing *o, uint64_t over,
 	/* all at once, and then wait for each */
 	for (unsigned i = 0; i < o->n_contexts; i++)
 		if (first_place(o, i) == i)
-			ask(L, o, i, over);
+			ask(L, o, i, over, cid);
 	for (unsigned i = 0; i < o->n_contexts; i++)
 		if (o->contexts[i].request)
 			request_wait(L, o->contexts[i].request,

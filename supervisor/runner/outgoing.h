@@ -37,7 +37,8 @@ struct outgoing *outgoing_push(lua_State *L, const struct value_writer *v);
 
 /*
  * Share its contexts with who is at the other end of link @over, and put their
- * numbers in; waits. STATUS_OK, or another and @ret_message.
+ * numbers in; waits. @cid: of the call that it is; 0: it is an answer, or
+ * CONTEXT_PUSHED. STATUS_OK, or another and @ret_message.
  */
 int outgoing_share(lua_State *L, struct outgoing *o, uint64_t over,
-		   char *ret_message, size_t size);
+		   uint32_t cid, char *ret_message, size_t size);

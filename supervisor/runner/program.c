@@ -245,7 +245,7 @@ static int run_text(struct run *run)
 /* The process goes on as long as it has other tasks, or serves. */
 static void wait_for_others(void)
 {
-	while (task_count() > 1 || (task_hooks.serving && task_hooks.serving()))
+	while (task_hooks.serving ? task_hooks.serving() : task_count() > 1)
 		task_wait(NULL, "the other tasks", TASK_NO_DEADLINE);
 }
 

@@ -32,6 +32,7 @@
 static struct value_writer writer;
 
 struct push {
+	pid_t pid; /* the only holder that gets it; 0: all who listen */
 	struct mp_bytes name;
 	uint8_t *data; /* the message, without info */
 	size_t size;
@@ -81,7 +82,8 @@ static void post_shared(lua_State *L, uint64_t number, struct push *p,
 {
 	char message[REQUEST_MESSAGE_BYTES];
 	struct channel *c;
-	int r = outgoing_share(L, o, number, message, sizeof(message));
+	int r = outgoing_share(L, o, number, CONTEXT_PUSHED, message,
+			       sizeof(message));
 
 	c = channel_find(number);
 	if (!c || r == STATUS_CLOSED)
@@ -96,10 +98,16 @@ static void post_shared(lua_State *L, uint64_t number, struct push *p,
 /* --- all receivers ----------------------------------------------------------
  */
 
+static bool wants(const struct channel *c, const struct push *p)
+{
+	return (p->pid == 0 || c->peer->pid == p->pid) &&
+	       listens_want(c->listens, p->name);
+}
+
 /* Those holders of @c that listen: numbers in a userdata, since sharing waits
  * and they may go meanwhile. */
 static uint64_t *push_listeners(lua_State *L, const struct context *context,
-				struct mp_bytes name, unsigned *ret_n)
+				const struct push *p, unsigned *ret_n)
 {
 	struct channel *c, *after;
 	uint64_t *numbers;
@@ -107,8 +115,7 @@ static uint64_t *push_listeners(lua_State *L, const struct context *context,
 	*ret_n = 0;
 	numbers = lua_newuserdatauv(
 		L, (context->n_holders + 1) * sizeof(*numbers), 0);
-	list_each(c, after, &context->holders,
-		  list) if (listens_want(c->listens, name))
+	list_each(c, after, &context->holders, list) if (wants(c, p))
 		numbers[(*ret_n)++] = c->number;
 	return numbers;
 }
@@ -122,15 +129,14 @@ static void push_to_holders(lua_State *L, struct context *context,
 	unsigned n;
 
 	if (writer.n_contexts == 0) {
-		list_each(c, after, &context->holders,
-			  list) if (listens_want(c->listens, p->name))
+		list_each(c, after, &context->holders, list) if (wants(c, p))
 			post(c, p);
 		return;
 	}
 	o = outgoing_push(L, &writer);
 	p->data = o->data;
 	p->size = o->size;
-	numbers = push_listeners(L, context, p->name, &n);
+	numbers = push_listeners(L, context, p, &n);
 	for (unsigned i = 0; i < n; i++)
 		post_shared(L, numbers[i], p, o);
 }
@@ -156,33 +162,57 @@ static struct channel *find_channel(lua_State *L, const struct context *context)
 	return context ? channel_find(context->link) : route_zero(L);
 }
 
+static void check_name(lua_State *L, int index, struct push *p)
+{
+	size_t size;
+
+	p->name.p = lua_call_check_name(L, index, &size);
+	p->name.size = size;
+}
+
+/* The message, with the values from slot @first on. */
+static void write_message(lua_State *L, struct push *p, int first)
+{
+	int r;
+
+	value_begin(&writer, LIMIT_MESSAGE_BYTES);
+	wire_begin_push(&writer.mp, p->name.p, p->name.size, false);
+	r = value_write_args(&writer, L, first, lua_gettop(L) - first + 1);
+	if (r < 0)
+		luaL_error(L, r == -EMSGSIZE ? "the message is too large"
+					     : "not enough memory");
+	p->data = value_data(&writer);
+	p->size = value_size(&writer);
+}
+
 /* os.push(ctx, name, …) */
 static int l_push(lua_State *L)
 {
+	struct push p = { .pid = 0 };
 	struct context *context;
 	struct channel *c;
-	struct push p;
-	size_t size;
-	int r;
 
 	if (!context_check(L, 1, &context))
 		return luaL_argerror(L, 1, "this context is closed");
-	p.name.p = lua_call_check_name(L, 2, &size);
-	p.name.size = size;
+	check_name(L, 2, &p);
 	/* before anything is written: this may wait */
 	c = context && context->owned ? NULL : find_channel(L, context);
-	value_begin(&writer, LIMIT_MESSAGE_BYTES);
-	wire_begin_push(&writer.mp, p.name.p, size, false);
-	r = value_write_args(&writer, L, 3, lua_gettop(L) - 2);
-	if (r < 0)
-		return luaL_error(L, r == -EMSGSIZE ? "the message is too large"
-						    : "not enough memory");
-	p.data = value_data(&writer);
-	p.size = value_size(&writer);
+	write_message(L, &p, 3);
 	if (context && context->owned)
 		push_to_holders(L, context, &p);
 	else if (c)
 		push_to(L, c, &p);
+	return 0;
+}
+
+int push_tell(lua_State *L)
+{
+	struct context *context = context_check_owned(L, 1);
+	struct push p = { .pid = (pid_t)luaL_checkinteger(L, 2) };
+
+	check_name(L, 3, &p);
+	write_message(L, &p, 4);
+	push_to_holders(L, context, &p);
 	return 0;
 }
 

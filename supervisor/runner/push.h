@@ -9,3 +9,6 @@
 
 /* In the zygote: os.push, os.listen. */
 void push_open(lua_State *L);
+
+/* thox.tell(ctx, pid, name, …): to that holder alone, if it listens */
+int push_tell(lua_State *L);

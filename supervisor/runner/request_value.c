@@ -33,7 +33,10 @@ static void push_name(lua_State *L, const struct request_value *u)
 {
 	const struct incoming *in = u->served ? u->served->in : u->event->in;
 
-	lua_pushlstring(L, in->m.name.p, in->m.name.size);
+	if (in)
+		lua_pushlstring(L, in->m.name.p, in->m.name.size);
+	else
+		lua_pushlstring(L, u->event->name, u->event->name_size);
 }
 
 static void push_pid(lua_State *L, const struct request_value *u)
@@ -122,6 +125,14 @@ static int l_index(lua_State *L)
 		lua_pushnil(L);
 	}
 	return 1;
+}
+
+struct served *request_value_check(lua_State *L, int index)
+{
+	const struct request_value *u = luaL_checkudata(L, index, REQUEST);
+
+	luaL_argcheck(L, u->served, index, "of a push, which nobody answers");
+	return u->served;
 }
 
 static int l_gc(lua_State *L)

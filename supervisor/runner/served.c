@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "rpc/status.h"
+#include "runner/call.h"
 #include "runner/channel.h"
 #include "runner/cid.h"
 #include "runner/context.h"
@@ -199,7 +200,7 @@ static int answer_later(lua_State *L, struct served *s, char *message,
 
 	s->answering = true;
 	box->answering = served_ref(s);
-	r = outgoing_share(L, o, s->channel->number, message, size);
+	r = outgoing_share(L, o, s->channel->number, 0, message, size);
 	box->answering = NULL;
 	s->answering = false;
 	if (r == STATUS_OK && s->channel && !s->cancelled)
@@ -265,10 +266,15 @@ void served_take(struct served *s, struct mailbox *box)
 /* Whoever serves it may stop; one that nobody has taken yet is gone. */
 static void give_up(struct served *s)
 {
+	struct call *forwarded;
+
 	if (s->cancelled)
 		return;
 	s->cancelled = true;
 	timer_stop(&s->timer);
+	forwarded = call_find(s->forwarded);
+	if (forwarded)
+		call_cancel(forwarded, STATUS_CANCELLED, "cancelled");
 	if (!s->taken)
 		finish(s);
 	else if (!s->by_function)

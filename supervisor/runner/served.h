@@ -40,6 +40,7 @@ struct served {
 	bool taken;	/* a task has it, or a function serves it */
 	bool by_function;
 	bool answering;	     /* a task does, and waits for that */
+	uint32_t forwarded;  /* a call of ours that is given up with it */
 	struct event *event; /* while it waits for a task */
 };
 

@@ -207,8 +207,9 @@ struct task_hooks {
 	void (*release)(struct task *t);
 	/* Offer it `terminate`: false when it waits for something else. */
 	bool (*terminate)(struct task *t);
-	/* Does the process go on, when all its tasks have ended? The main
-	 * task waits until task_wake(task_main()) and asks again. */
+	/* Does the process go on, now that its main function has returned?
+	 * The main task waits until task_wake(task_main()), as by the end of
+	 * the last other task, and asks again. */
 	bool (*serving)(void);
 };
 extern const struct task_hooks task_hooks; /* dispatch.c */
