@@ -18,6 +18,8 @@ const struct confine_call storaged_calls[] = {
 	{ SCMP_SYS(ppoll), "link" },
 	{ SCMP_SYS(recvmsg), "link" },
 	{ SCMP_SYS(sendmsg), "link" },
+	{ SCMP_SYS(sendto), "link: bytes alone" },
+	{ SCMP_SYS(recvfrom), "link: bytes alone" },
 	{ SCMP_SYS(read), "loop, inotify, SQLite" },
 	{ SCMP_SYS(write), "loop, log, SQLite" },
 	{ SCMP_SYS(pread64), "SQLite, streams" },
