@@ -16,7 +16,9 @@ spawn() {
 start_client() {
 	out=$(mktemp "$THOX_DIR/out.XXXXXX")
 	[ -p "$THOX_DIR/silent" ] || mkfifo "$THOX_DIR/silent"
-	thox-exec "$@" 0<>"$THOX_DIR/silent" >"$out" 2>&1 3>&- &
+	# A background job of a script has its interrupts ignored.
+	env --default-signal=INT,QUIT thox-exec "$@" \
+		0<>"$THOX_DIR/silent" >"$out" 2>&1 3>&- &
 	client=$!
 	clients+=("$client")
 }
@@ -58,9 +60,10 @@ passes() {
 	local text
 
 	text=$(cat)
-	run thox-exec -e "$prelude$text
-print('ok')" "$@"
-	[[ $status -eq 0 && ${lines[-1]} == ok ]] || {
+	run thox-exec -e "$prelude
+local function main() $text
+end main() finish()" "$@"
+	[[ $status -eq 0 && $output == *ok ]] || {
 		echo "$output" >&2
 		return 1
 	}
@@ -88,6 +91,7 @@ end
 local function bind(name, options)
   is(os.wait(os.call(0, "bind", name, options)), status.OK)
 end
+local function finish() print("ok") io.stdout:flush() end
 local function ready() print("ready") io.stdout:flush() end
 local function call(name, ...) return os.wait(os.call(0, name, ...)) end
 '

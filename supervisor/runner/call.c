@@ -224,7 +224,7 @@ static struct channel *known_channel(const struct call_target *target)
 
 	if (!target->context)
 		return route_known(target->name, target->name_size);
-	c = channel_find(target->context->link);
+	c = channel_find(target->context->link, false);
 	return c;
 }
 
@@ -249,7 +249,7 @@ static struct channel *find_channel(lua_State *L, struct call *call,
 
 	if (!context)
 		return route_find(L, call, target->name, target->name_size);
-	c = channel_find(context->link);
+	c = channel_find(context->link, false);
 	if (!c)
 		call_fail(call, STATUS_CLOSED, "the context is closed");
 	return c;
@@ -288,7 +288,7 @@ static bool try_outgoing(lua_State *L, struct call *call,
 	else if (r == -EMSGSIZE || r == -ENOMEM)
 		fail_send(call, r == -EMSGSIZE ? c : NULL, r);
 	else
-		channel_lost(c);
+		channel_lost(c, true);
 	return call->answered;
 }
 

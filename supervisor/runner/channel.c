@@ -24,8 +24,8 @@
 /* Messages taken from a channel before others have their turn. */
 #define BATCH 16
 
-static struct map channels; /* by number */
-static struct map peers;    /* by PID; one with a program of its own each */
+static struct map channels[2]; /* by number: to owners, to holders of ours */
+static struct map peers;       /* by PID; one with a program of its own each */
 static struct channel *latest;
 static size_t queued_bytes; /* by all */
 
@@ -100,9 +100,8 @@ struct peer *peer_get(pid_t pid, struct mp_bytes program,
 static void want(struct channel *c)
 {
 	bool queued = link_has_queued(&c->link);
-	bool to_owner = c->kind == CHANNEL_HELD || c->kind == CHANNEL_ZERO;
 
-	watch_set(&c->watch, !c->throttled && (to_owner || !queued),
+	watch_set(&c->watch, !c->throttled && (!channel_is_ours(c) || !queued),
 		  queued || c->outgoing || !list_empty(&c->senders));
 }
 
@@ -136,7 +135,10 @@ struct channel *channel_open(enum channel_kind kind, uint64_t number, int fd,
 {
 	struct channel *c = calloc(1, sizeof(*c));
 
-	if (!c || map_put(&channels, number, c) < 0) {
+	if (c)
+		c->kind = kind;
+	if (!c || channel_find(number, channel_is_ours(c)) ||
+	    map_put(&channels[channel_is_ours(c)], number, c) < 0) {
 		free(c);
 		fd_close(fd);
 		tell_link_closed(number);
@@ -144,7 +146,6 @@ struct channel *channel_open(enum channel_kind kind, uint64_t number, int fd,
 	}
 	c->refs = 1;
 	c->number = number;
-	c->kind = kind;
 	c->peer = peer_ref(peer);
 	c->limit_bytes = LINK_MESSAGE_BYTES;
 	list_init(&c->list);
@@ -164,9 +165,9 @@ struct channel *channel_open(enum channel_kind kind, uint64_t number, int fd,
 	return c->closed ? NULL : c;
 }
 
-struct channel *channel_find(uint64_t number)
+struct channel *channel_find(uint64_t number, bool ours)
 {
-	return map_get(&channels, number);
+	return map_get(&channels[ours], number);
 }
 
 static void forget_outgoing(struct channel *c)
@@ -184,7 +185,7 @@ static void end(struct channel *c, bool tell, bool by_us)
 	if (c->closed)
 		return;
 	c->closed = true;
-	map_remove(&channels, c->number);
+	map_remove(&channels[channel_is_ours(c)], c->number);
 	list_remove(&c->list);
 	list_remove(&c->throttle);
 	if (latest == c)
@@ -208,9 +209,9 @@ void channel_close(struct channel *c, bool tell)
 	end(c, tell, true);
 }
 
-void channel_lost(struct channel *c)
+void channel_lost(struct channel *c, bool tell)
 {
-	end(c, true, false);
+	end(c, tell, false);
 }
 
 /* --- sending ----------------------------------------------------------------
@@ -305,7 +306,7 @@ bool channel_has_room(const struct channel *c)
 void channel_wait_room(lua_State *L, uint64_t number, const char *what,
 		       uint64_t deadline_ns)
 {
-	struct channel *c = channel_find(number);
+	struct channel *c = channel_find(number, false);
 
 	if (!c)
 		return;

@@ -98,11 +98,17 @@ extern const struct channel_hooks channel_hooks;
  */
 struct channel *channel_open(enum channel_kind kind, uint64_t number, int fd,
 			     struct peer *peer);
-struct channel *channel_find(uint64_t number); /* NULL: closed, or never was */
+/* NULL: closed, or never was. A process that holds a context of its own has
+ * both ends of a link: @ours is the one towards a holder. */
+struct channel *channel_find(uint64_t number, bool ours);
+static inline bool channel_is_ours(const struct channel *c)
+{
+	return c->kind == CHANNEL_OF_CONTEXT || c->kind == CHANNEL_OF_NAME;
+}
 /* thoxd is told unless it knows. */
 void channel_close(struct channel *c, bool tell);
 /* The other end has gone. */
-void channel_lost(struct channel *c);
+void channel_lost(struct channel *c, bool tell);
 struct channel *channel_ref(struct channel *c);
 struct channel *channel_unref(struct channel *c); /* NULL */
 
@@ -124,7 +130,7 @@ int channel_post(struct channel *c, const void *data, size_t size);
 int channel_post_in_place(struct channel *c, uint8_t *data, size_t size);
 /* Is there room, as far as one can tell? For what may be lost. */
 bool channel_has_room(const struct channel *c);
-/* In the current task; look @number up again then. */
+/* To an owner; in the current task; look @number up again then. */
 void channel_wait_room(lua_State *L, uint64_t number, const char *what,
 		       uint64_t deadline_ns);
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/list.h"
+#include "runner/context.h"
 #include "runner/environment.h"
 #include "runner/limits.h"
 #include "runner/map.h"
@@ -22,6 +23,7 @@ struct child {
 	pid_t pid;
 	bool started, ended;
 	int64_t code, signal;
+	struct context *up; /* a reference, or NULL */
 };
 
 static struct map children; /* by PID */
@@ -47,8 +49,15 @@ static struct child *add(pid_t pid)
 	return c;
 }
 
+static void forget_up(struct child *c)
+{
+	if (c->up)
+		c->up = context_unref(c->up);
+}
+
 static void release(struct child *c)
 {
+	forget_up(c);
 	if (c->ended)
 		n_ended--;
 	list_remove(&c->list);
@@ -56,7 +65,7 @@ static void release(struct child *c)
 	free(c);
 }
 
-void child_started(lua_State *L, pid_t pid)
+void child_started(lua_State *L, pid_t pid, struct context *up)
 {
 	struct child *c = find(pid);
 
@@ -70,6 +79,18 @@ void child_started(lua_State *L, pid_t pid)
 		luaL_error(L, "not enough memory");
 	else
 		c->started = true;
+	if (c && up && !c->ended)
+		c->up = context_ref(up);
+}
+
+void child_push_up(lua_State *L, pid_t pid)
+{
+	const struct child *c = find(pid);
+
+	if (c && c->up)
+		context_push(L, c->up);
+	else
+		lua_pushnil(L);
 }
 
 void child_ended(pid_t pid, int64_t code, int64_t signal)
@@ -84,6 +105,7 @@ void child_ended(pid_t pid, int64_t code, int64_t signal)
 		c = add(pid);
 	if (!c)
 		return;
+	forget_up(c);
 	c->ended = true;
 	c->code = code;
 	c->signal = signal;

@@ -9,8 +9,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* thoxd has answered that it runs; raises for memory. */
-void child_started(lua_State *L, pid_t pid);
+struct context;
+
+/* thoxd has answered that it runs; raises for memory. @up: the context that
+ * stands for it, or NULL. */
+void child_started(lua_State *L, pid_t pid, struct context *up);
+/* Push that, or nil. */
+void child_push_up(lua_State *L, pid_t pid);
 /* -1: not that way. Before child_started(), perhaps. */
 void child_ended(pid_t pid, int64_t code, int64_t signal);
 

@@ -95,7 +95,7 @@ static bool is_needed(const struct context *c)
 		return false;
 	if (c->owned)
 		return c->n_holders > 0 || (c->lent && c->n_handlers > 0);
-	held = channel_find(c->link);
+	held = channel_find(c->link, false);
 	return held && (held->n_calls > 0 || c->listens);
 }
 
@@ -126,7 +126,7 @@ void context_close(struct context *c)
 			channel_close(channel, false);
 		handler_context_closed(c);
 	} else {
-		channel = channel_find(c->link);
+		channel = channel_find(c->link, false);
 		if (channel)
 			channel_close(channel, true);
 	}
@@ -213,7 +213,7 @@ void context_lost(struct context *c, struct channel *held, bool by_us)
 /* The channel of a context that this very message brought, or NULL. */
 static struct channel *find_named(uint64_t link, uint64_t over)
 {
-	struct channel *c = channel_find(link);
+	struct channel *c = channel_find(link, false);
 
 	if (!c || c->kind != CHANNEL_HELD || (c->over && c->over != over))
 		return NULL;

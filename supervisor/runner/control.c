@@ -228,13 +228,21 @@ int control_ready(void)
 	return link_send(&control, buf, w.used, NULL, 0);
 }
 
+/* What the start message names is told before it. */
 int control_wait_start(struct link_message *ret_raw, struct message *ret_start)
 {
 	int r;
 
-	do
+	for (;;) {
 		r = link_receive(&control, true, ret_raw);
-	while (r == 0);
+		if (r == 0)
+			continue;
+		if (r < 0 || !told_is(kind_of(ret_raw)))
+			break;
+		if (!told_take(ret_raw))
+			return -EBADMSG;
+		link_message_deinit(ret_raw);
+	}
 	if (r > 0)
 		r = message_parse(ret_raw->data, ret_raw->size, ret_start);
 	if (r == 0 && ret_start->kind != CONTROL_START)

@@ -24,15 +24,10 @@
 #include "runner/tell.h"
 #include "runner/trace.h"
 
-static bool is_owner(const struct channel *c)
-{
-	return c->kind == CHANNEL_OF_CONTEXT || c->kind == CHANNEL_OF_NAME;
-}
-
 static void on_push(struct channel *c, struct link_message *raw,
 		    const struct wire_message *m)
 {
-	if (is_owner(c) && !grants_admit(c->grants, m->name)) {
+	if (channel_is_ours(c) && !grants_admit(c->grants, m->name)) {
 		incoming_discard(c->number, m); /* there is no answer to it */
 		return;
 	}
@@ -119,7 +114,7 @@ static void on_closed(struct channel *c, bool by_us)
 	provide_caller_closed(c);
 	if (!c->context)
 		return;
-	if (is_owner(c))
+	if (channel_is_ours(c))
 		context_remove_holder(c->context, c, by_us);
 	else
 		context_lost(c->context, c, by_us);

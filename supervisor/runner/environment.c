@@ -18,8 +18,6 @@
 #include "runner/lua_call.h"
 #include "runner/lua_event.h"
 #include "runner/lua_handler.h"
-#include "runner/lua_pipe.h"
-#include "runner/lua_process.h"
 #include "runner/lua_status.h"
 #include "runner/outgoing.h"
 #include "runner/push.h"
@@ -153,8 +151,7 @@ void environment_open(lua_State *L)
 	request_value_open(L);
 	lua_call_open(L);
 	lua_event_open(L);
-	lua_process_open(L);
-	lua_pipe_open(L);
 	push_open(L);
 	lua_handler_open(L);
+	lua_process_open(L);
 }

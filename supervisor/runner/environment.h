@@ -10,6 +10,8 @@
 #include <lua.h>
 #include <stdint.h>
 
+struct stream;
+
 /* Make them all; may raise. */
 void environment_open(lua_State *L);
 
@@ -34,6 +36,14 @@ int lua_push_failure(lua_State *L, const char *why);
 
 /* As task_start(), for one whose results are kept; pushes its id: 1. */
 int lua_task_start(lua_State *L, int n, const char *name);
+
+/* Push a file object that is one end of a pipe, not open yet. */
+struct stream *lua_io_push_pipe(lua_State *L);
+/* The stream of the file object at slot @i; NULL: it is none. */
+struct stream *lua_io_test_file(lua_State *L, int i);
+
+/* os.run_program, …: what concerns other processes, and this one. */
+void lua_process_open(lua_State *L);
 
 /* task.queue() */
 int lua_queue_new(lua_State *L);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "rpc/control.h"
+#include "rpc/wire.h"
 #include "runner/message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -27,7 +28,10 @@ static void read_args(struct mp_bytes raw)
 	mp_reader_init(&r, raw.p, raw.size);
 	n = mp_read_array(&r);
 	for (uint32_t i = 0; i < n; i++)
-		mp_read_str(&r);
+		if (mp_peek(&r) == MP_EXT)
+			wire_read_context(&r);
+		else
+			mp_read_str(&r);
 	assert(mp_end(&r) == 0);
 }
 

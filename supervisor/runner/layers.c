@@ -164,8 +164,13 @@ static int layer_limits(struct layers *l)
 
 	(void)l;
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-		struct rlimit limit = { limits[i].value, limits[i].value };
+		struct rlimit limit;
 
+		if (getrlimit(limits[i].resource, &limit) < 0)
+			return -errno;
+		if (limit.rlim_max > limits[i].value)
+			limit.rlim_max = limits[i].value;
+		limit.rlim_cur = limit.rlim_max;
 		if (setrlimit(limits[i].resource, &limit) < 0)
 			return -errno;
 	}

@@ -10,8 +10,9 @@
 
 #include "rpc/control.h"
 
-/* Descriptors a runner may have: stdio, the control link, a text or two. */
-#define LIMIT_DESCRIPTORS 64
+/* Descriptors a runner may have: stdio, the control link, texts, and links, of
+ * which thoxd gives it 4000 at most. */
+#define LIMIT_DESCRIPTORS 4096
 
 /* The C stack, which Lua's parser, patterns and metamethods grow. Lua itself
  * stops at 200 C levels, which took 416 KiB at most. */
@@ -62,6 +63,8 @@
 /* Buffers of stdin and stdout: reserved, and touched as far as used. */
 #define LIMIT_INPUT_BYTES  16384
 #define LIMIT_OUTPUT_BYTES 16384
+
+#define LIMIT_PIPE_BUFFER_BYTES 4096
 
 /* A number read by io.read("n") may have this many characters, as in Lua. */
 #define LIMIT_NUMERAL_BYTES 200
@@ -137,3 +140,6 @@
 /* Tasks that serve calls, and how many of them are kept without one. */
 #define LIMIT_WORKERS	   512
 #define LIMIT_IDLE_WORKERS 16
+
+/* What os.ready() says. */
+#define LIMIT_READY_BYTES 1024

@@ -1,9 +1,11 @@
 /*
- * Step 5, in the zygote: `io` over the three streams of the process.
+ * Step 5, in the zygote: `io` over the three streams of the process, and over
+ * pipes.
  *
- * A file object is a userdata that points to a stream of `runner`; there are
- * three, made once. What a read gathers is in a luaL_Buffer, since the wait in
- * the middle may end the program.
+ * A file object is a userdata that points to a stream: of `runner`, of which
+ * there are three, made once; or its own, which is the end of a pipe. What a
+ * read gathers is in a luaL_Buffer, since the wait in the middle may end the
+ * program.
  */
 
 #include <ctype.h>
@@ -16,7 +18,6 @@
 #include "base/util.h"
 #include "runner/environment.h"
 #include "runner/limits.h"
-#include "runner/lua_pipe.h"
 #include "runner/runner.h"
 
 #define LINES_FORMATS_MAX 250
@@ -35,10 +36,10 @@ static struct stream *check_file(lua_State *L, int i)
 
 static const char *stream_name(const struct stream *s)
 {
+	if (s->is_pipe)
+		return s->reads ? "reader" : "writer";
 	if (s == &runner.input)
 		return "stdin";
-	if (s != &runner.output && s != &runner.error)
-		return s->reads ? "reader of a pipe" : "writer of a pipe";
 	return s == &runner.output ? "stdout" : "stderr";
 }
 
@@ -350,7 +351,7 @@ static int l_file_setvbuf(lua_State *L)
 	int r = 0;
 
 	luaL_optinteger(L, 3, 0);
-	if (s == &runner.output) {
+	if (s == &runner.output || (s->is_pipe && !s->reads)) {
 		r = stream_flush(s);
 		s->mode = (enum stream_mode)mode;
 	}
@@ -362,20 +363,8 @@ static int l_file_close(lua_State *L)
 {
 	int r = stream_close(check_file(L, 1));
 
-	lua_pipe_closed(L, 1);
 	errno = -r;
 	return luaL_fileresult(L, r == 0, NULL);
-}
-
-/* Leaving the scope of a `<close>` variable. */
-static int l_file_leave(lua_State *L)
-{
-	struct stream **file = luaL_checkudata(L, 1, LUA_FILEHANDLE);
-
-	if ((*file)->fd >= 0)
-		stream_close(*file);
-	lua_pipe_closed(L, 1);
-	return 0;
 }
 
 static int l_file_tostring(lua_State *L)
@@ -401,6 +390,46 @@ static int l_type(lua_State *L)
 	else
 		lua_pushstring(L, (*file)->fd < 0 ? "closed file" : "file");
 	return 1;
+}
+
+/* --- pipes ------------------------------------------------------------------
+ */
+
+/* The first member is what every file object is. */
+struct pipe_file {
+	struct stream *file;
+	struct stream stream;
+	char buffer[LIMIT_PIPE_BUFFER_BYTES];
+};
+
+struct stream *lua_io_push_pipe(lua_State *L)
+{
+	struct pipe_file *f = lua_newuserdatauv(L, sizeof(*f), 0);
+
+	f->file = &f->stream;
+	stream_init(&f->stream, -1, STREAM_UNBUFFERED, f->buffer,
+		    sizeof(f->buffer));
+	f->stream.is_pipe = true;
+	luaL_setmetatable(L, LUA_FILEHANDLE);
+	return &f->stream;
+}
+
+struct stream *lua_io_test_file(lua_State *L, int i)
+{
+	struct stream **file = luaL_testudata(L, i, LUA_FILEHANDLE);
+
+	return file ? *file : NULL;
+}
+
+/* Collected, or at the end of a `<close>` variable's scope: what is buffered
+ * goes on its way if it can. */
+static int l_file_gc(lua_State *L)
+{
+	struct stream **file = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+
+	if ((*file)->is_pipe && (*file)->fd >= 0)
+		stream_close(*file);
+	return 0;
 }
 
 /* --- the library ------------------------------------------------------------
@@ -431,7 +460,9 @@ static void open_metatable(lua_State *L)
 	lua_setfield(L, -2, "__index");
 	lua_pushcfunction(L, l_file_tostring);
 	lua_setfield(L, -2, "__tostring");
-	lua_pushcfunction(L, l_file_leave);
+	lua_pushcfunction(L, l_file_gc);
+	lua_setfield(L, -2, "__gc");
+	lua_pushcfunction(L, l_file_gc);
 	lua_setfield(L, -2, "__close");
 	lua_pop(L, 1);
 }

@@ -1,204 +1,45 @@
 /*
- * Step 7, in a runner: names, children, texts, by calls on context 0.
+ * Step 5, in the zygote: the part of `os` about processes, texts and names.
+ *
+ * Most of it is a call on context 0, so that whoever stands in between sees
+ * it; what concerns this process alone goes over the control link.
  */
-
-#include "runner/lua_process.h"
 
 #include <lauxlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "rpc/status.h"
-#include "runner/call.h"
+#include "base/util.h"
 #include "runner/child.h"
+#include "runner/context.h"
 #include "runner/environment.h"
+#include "runner/limits.h"
 #include "runner/lua_call.h"
-#include "runner/lua_pipe.h"
 #include "runner/lua_status.h"
+#include "runner/request.h"
 #include "runner/runner.h"
-#include "runner/task.h"
+#include "runner/stream.h"
 #include "runner/tell.h"
+#include "runner/value.h"
 
-static char ups_key; /* registry: PIDs to the contexts that stand for them */
-
-/* --- names ------------------------------------------------------------------
+/* --- this process -----------------------------------------------------------
  */
 
-/* os.bind(name [, {fallback=true}]) */
-static int l_bind(lua_State *L)
-{
-	luaL_checkstring(L, 1);
-	if (!lua_isnoneornil(L, 2))
-		luaL_checktype(L, 2, LUA_TTABLE);
-	lua_settop(L, lua_isnoneornil(L, 2) ? 1 : 2);
-	return lua_call_zero(L, "bind", lua_gettop(L));
-}
-
-/* os.unbind(name) */
-static int l_unbind(lua_State *L)
-{
-	luaL_checkstring(L, 1);
-	lua_settop(L, 1);
-	return lua_call_zero(L, "unbind", 1);
-}
-
-/* --- children ---------------------------------------------------------------
- */
-
-static const char *const stdio[] = { "stdin", "stdout", "stderr" };
-
-/* Push a copy of the options at @index, with pipes as they are called; or an
- * empty table. */
-static void push_options(lua_State *L, int index)
-{
-	lua_newtable(L); /* copy */
-	if (lua_isnoneornil(L, index))
-		return;
-	luaL_checktype(L, index, LUA_TTABLE);
-	lua_pushnil(L);
-	while (lua_next(L, index)) {
-		lua_pushvalue(L, -2);
-		lua_insert(L, -2); /* copy key key value */
-		lua_rawset(L, -4);
-	}
-	for (int i = 0; i < 3; i++) {
-		lua_getfield(L, -1, stdio[i]);
-		if (lua_pipe_push_reference(L, -1)) /* copy file reference */
-			lua_setfield(L, -3, stdio[i]);
-		lua_pop(L, 1);
-	}
-}
-
-/* The ends at @index's fields are the child's now. */
-static void give_pipes(lua_State *L, int index)
-{
-	for (int i = 0; lua_istable(L, index) && i < 3; i++) {
-		lua_getfield(L, index, stdio[i]);
-		lua_pipe_give(L, -1);
-		lua_pop(L, 1);
-	}
-}
-
-/* The table on the top says what to run; the options are in slot 2. Pushes the
- * PID. */
-static int run(lua_State *L)
-{
-	int n = lua_call_zero(L, "process.run", 1); /* … pid [up] */
-	lua_Integer pid = n > 0 ? lua_tointeger(L, -n) : 0;
-
-	give_pipes(L, 2);
-	child_started(L, (pid_t)pid);
-	if (n > 1) {
-		lua_rawgetp(L, LUA_REGISTRYINDEX, &ups_key); /* … up ups */
-		lua_insert(L, -2);
-		lua_rawseti(L, -2, pid);
-	}
-	lua_pushinteger(L, pid);
-	return 1;
-}
-
-/* os.run_program(name [, options]) -> pid */
-static int l_run_program(lua_State *L)
-{
-	luaL_checkstring(L, 1);
-	lua_settop(L, 2);
-	push_options(L, 2);
-	lua_pushvalue(L, 1);
-	lua_setfield(L, -2, "program");
-	return run(L);
-}
-
-/* os.run_code(text [, options]) -> pid */
-static int l_run_code(lua_State *L)
-{
-	luaL_checkstring(L, 1);
-	lua_settop(L, 2);
-	push_options(L, 2);
-	lua_pushvalue(L, 1);
-	lua_setfield(L, -2, "code");
-	return run(L);
-}
-
-/* os.wait_exit(pid [, timeout]) -> code, signal */
-static int l_wait_exit(lua_State *L)
-{
-	lua_Integer pid = luaL_checkinteger(L, 1);
-
-	return child_wait(L, (pid_t)pid, lua_check_deadline(L, 2));
-}
-
-/* os.up(pid) -> context | nil */
-static int l_up(lua_State *L)
-{
-	lua_Integer pid = luaL_checkinteger(L, 1);
-
-	lua_rawgetp(L, LUA_REGISTRYINDEX, &ups_key);
-	lua_rawgeti(L, -1, pid);
-	return 1;
-}
-
-/* os.kill(pid), os.terminate(pid): upvalue 1 is the call's name */
-static int l_signal(lua_State *L)
-{
-	luaL_checkinteger(L, 1);
-	lua_settop(L, 1);
-	return lua_call_zero(L, lua_tostring(L, lua_upvalueindex(1)), 1);
-}
-
-/* --- texts ------------------------------------------------------------------
- */
-
-/* os.get_program(name) -> text, version | nil: upvalue 1 is the call's name */
-static int l_get(lua_State *L)
-{
-	const char *name = lua_tostring(L, lua_upvalueindex(1));
-	struct call_target t = {
-		.name = name,
-		.name_size = strlen(name),
-		.deadline_ns = TIMER_NEVER,
-	};
-	struct call *call;
-	int n;
-
-	luaL_checkstring(L, 1);
-	lua_settop(L, 1);
-	call = call_make(L, &t, 1, 1);
-	call_wait(L, call, TASK_NO_DEADLINE);
-	if (call->status == STATUS_NOT_FOUND) {
-		call_release(call);
-		lua_pushnil(L);
-		return 1;
-	}
-	n = call_push_values(L, call, name);
-	return n < 0 ? lua_error(L) : n;
-}
-
-/* os.set_program(name, text) -> version */
-static int l_set(lua_State *L)
-{
-	luaL_checkstring(L, 1);
-	luaL_checkstring(L, 2);
-	lua_settop(L, 2);
-	return lua_call_zero(L, lua_tostring(L, lua_upvalueindex(1)), 2);
-}
-
-/* --- itself -----------------------------------------------------------------
- */
-
-/* os.pid() -> integer */
+/* os.pid() */
 static int l_pid(lua_State *L)
 {
 	lua_pushinteger(L, runner.pid);
 	return 1;
 }
 
-/* os.name() -> string: the program's */
+/* os.name(): of its program */
 static int l_name(lua_State *L)
 {
 	lua_pushstring(L, runner.name);
 	return 1;
 }
 
-/* os.label() -> string: this machine's */
+/* os.label(): of this machine */
 static int l_label(lua_State *L)
 {
 	lua_pushstring(L, runner.label);
@@ -211,6 +52,7 @@ static int l_ready(lua_State *L)
 	size_t size = 0;
 	const char *text = luaL_optlstring(L, 1, NULL, &size);
 
+	luaL_argcheck(L, size <= LIMIT_READY_BYTES, 1, "the text is too long");
 	tell_notice("ready", text, size);
 	return 0;
 }
@@ -223,50 +65,300 @@ static int l_alive(lua_State *L)
 	return 0;
 }
 
-/* --- the library ------------------------------------------------------------
+/* --- names ------------------------------------------------------------------
  */
 
-/* A function that goes by the name of a call. */
-static const struct {
-	const char *function;
-	const char *call;
-	lua_CFunction fn;
-} by_call[] = {
-	{ "kill", "process.kill", l_signal },
-	{ "terminate", "process.terminate", l_signal },
-	{ "get_program", "program.get", l_get },
-	{ "get_library", "library.get", l_get },
-	{ "get_runtime", "runtime.get", l_get },
-	{ "set_program", "program.set", l_set },
-	{ "set_library", "library.set", l_set },
-	{ "set_runtime", "runtime.set", l_set },
-};
+/* os.bind(name [, {fallback=}]) */
+static int l_bind(lua_State *L)
+{
+	size_t size;
+
+	lua_call_check_name(L, 1, &size);
+	lua_settop(L, 2);
+	if (lua_isnil(L, 2))
+		lua_settop(L, 1);
+	else
+		luaL_checktype(L, 2, LUA_TTABLE);
+	lua_call_zero(L, "bind", lua_gettop(L));
+	return 0;
+}
+
+/* os.unbind(name) */
+static int l_unbind(lua_State *L)
+{
+	size_t size;
+
+	lua_call_check_name(L, 1, &size);
+	lua_settop(L, 1);
+	lua_call_zero(L, "unbind", 1);
+	return 0;
+}
+
+/* --- texts ------------------------------------------------------------------
+ */
+
+static int get_text(lua_State *L, const char *call)
+{
+	luaL_checkstring(L, 1);
+	lua_settop(L, 1);
+	return lua_call_zero(L, call, 1);
+}
+
+static int set_text(lua_State *L, const char *call)
+{
+	luaL_checkstring(L, 1);
+	luaL_checkstring(L, 2);
+	lua_settop(L, 2);
+	return lua_call_zero(L, call, 2);
+}
+
+/* os.get_program(name) -> text, version | nil */
+static int l_get_program(lua_State *L)
+{
+	return get_text(L, "program.get");
+}
+
+static int l_get_library(lua_State *L)
+{
+	return get_text(L, "library.get");
+}
+
+static int l_get_runtime(lua_State *L)
+{
+	return get_text(L, "runtime.get");
+}
+
+/* os.set_program(name, text) -> version */
+static int l_set_program(lua_State *L)
+{
+	return set_text(L, "program.set");
+}
+
+static int l_set_library(lua_State *L)
+{
+	return set_text(L, "library.set");
+}
+
+static int l_set_runtime(lua_State *L)
+{
+	return set_text(L, "runtime.set");
+}
+
+/* --- pipes ------------------------------------------------------------------
+ */
+
+/* os.pipe() -> reader, writer */
+static int l_pipe(lua_State *L)
+{
+	struct stream *reader, *writer;
+	struct request *r;
+	int status;
+
+	lua_settop(L, 0);
+	reader = lua_io_push_pipe(L);
+	writer = lua_io_push_pipe(L);
+	reader->reads = true;
+	r = request_new(L);
+	tell_want_pipe(r->id);
+	request_wait(L, r, "a pipe");
+	status = r->status;
+	if (status == 0 && r->fds[0] >= 0 && r->fds[1] >= 0) {
+		stream_begin_pipes();
+		reader->fd = steal_fd(&r->fds[0]);
+		writer->fd = steal_fd(&r->fds[1]);
+		reader->pipe = writer->pipe = r->value;
+		request_release(r);
+		return 2;
+	}
+	lua_pushstring(L, r->message);
+	request_release(r);
+	lua_status_push_error(L, status, "os.pipe");
+	return lua_error(L);
+}
+
+/* The stream at the top becomes what process.run takes; any other value stays
+ * what it is. */
+static void convert_stream(lua_State *L, const char *key, bool reads)
+{
+	struct stream *s = lua_io_test_file(L, -1);
+
+	if (!s)
+		return;
+	if (!s->is_pipe || s->reads != reads)
+		luaL_error(L, "%s: the %s of a pipe is wanted", key,
+			   reads ? "reader" : "writer");
+	if (s->fd < 0)
+		luaL_error(L, "%s: the pipe is closed", key);
+	stream_flush(s);
+	lua_createtable(L, 0, 2);
+	lua_pushinteger(L, (lua_Integer)s->pipe);
+	lua_setfield(L, -2, "pipe");
+	lua_pushstring(L, reads ? "reader" : "writer");
+	lua_setfield(L, -2, "end");
+	lua_replace(L, -2);
+}
+
+static const char *const stdio_keys[] = { "stdin", "stdout", "stderr" };
+
+/* An end that the child has got is not this process's any more: thoxd has
+ * closed its own. */
+static void give_stream(lua_State *L, int options, const char *key)
+{
+	struct stream *s;
+
+	lua_getfield(L, options, key);
+	s = lua_io_test_file(L, -1);
+	if (s && s->fd >= 0) {
+		close(s->fd);
+		s->fd = -1;
+	}
+	lua_pop(L, 1);
+}
+
+/* --- children ---------------------------------------------------------------
+ */
+
+/* A context's number in a field stands for the context. */
+static void convert_context(lua_State *L, const char *key)
+{
+	struct context *c;
+
+	if (!lua_isinteger(L, -1))
+		return;
+	if (!context_check(L, lua_gettop(L), &c) || !c)
+		luaL_error(L, "%s: a context is wanted, which is open", key);
+	context_push(L, c);
+	lua_replace(L, -2);
+}
+
+/* Copy the options at @options, as process.run takes them, to the table on
+ * the top. */
+static void copy_options(lua_State *L, int options)
+{
+	int to = lua_gettop(L);
+
+	lua_pushnil(L);
+	while (lua_next(L, options)) {
+		const char *key = lua_type(L, -2) == LUA_TSTRING
+					  ? lua_tostring(L, -2)
+					  : NULL;
+
+		if (!key)
+			luaL_error(L, "the options have names");
+		for (size_t i = 0; i < ARRAY_SIZE(stdio_keys); i++)
+			if (strcmp(key, stdio_keys[i]) == 0)
+				convert_stream(L, key, i == 0);
+		if (strcmp(key, "context") == 0 || strcmp(key, "storage") == 0)
+			convert_context(L, key);
+		lua_pushvalue(L, -2);
+		lua_insert(L, -2); /* key key value */
+		lua_rawset(L, to);
+	}
+}
+
+/* What is run is in slot 1, the options are in slot 2. */
+static int run(lua_State *L, const char *what)
+{
+	struct context *up = NULL;
+	lua_Integer pid;
+	int n;
+
+	luaL_checkstring(L, 1);
+	lua_settop(L, 2);
+	if (lua_isnil(L, 2)) {
+		lua_newtable(L);
+		lua_replace(L, 2);
+	}
+	luaL_checktype(L, 2, LUA_TTABLE);
+	lua_newtable(L); /* what options table */
+	copy_options(L, 2);
+	lua_pushvalue(L, 1);
+	lua_setfield(L, 3, what);
+	n = lua_call_zero(L, "process.run", 1); /* … pid [up] */
+	pid = luaL_checkinteger(L, -n);
+	if (n > 1 && !context_check(L, lua_gettop(L) - n + 2, &up))
+		up = NULL;
+	child_started(L, (pid_t)pid, up);
+	for (size_t i = 0; i < ARRAY_SIZE(stdio_keys); i++)
+		give_stream(L, 2, stdio_keys[i]);
+	lua_pushinteger(L, pid);
+	return 1;
+}
+
+/* os.run_program(name, {args=, …}) -> pid */
+static int l_run_program(lua_State *L)
+{
+	return run(L, "program");
+}
+
+/* os.run_code(text, {name=, …}) -> pid */
+static int l_run_code(lua_State *L)
+{
+	return run(L, "code");
+}
+
+/* os.up(pid) -> ctx | nil: stands for a child that has another context 0 */
+static int l_up(lua_State *L)
+{
+	child_push_up(L, (pid_t)luaL_checkinteger(L, 1));
+	return 1;
+}
+
+/* os.wait_exit(pid [, timeout]) -> code, signal */
+static int l_wait_exit(lua_State *L)
+{
+	lua_Integer pid = luaL_checkinteger(L, 1);
+
+	return child_wait(L, (pid_t)pid, lua_check_deadline(L, 2));
+}
+
+static int end_process(lua_State *L, const char *call)
+{
+	luaL_checkinteger(L, 1);
+	lua_settop(L, 1);
+	lua_call_zero(L, call, 1);
+	return 0;
+}
+
+/* os.kill(pid) */
+static int l_kill(lua_State *L)
+{
+	return end_process(L, "process.kill");
+}
+
+/* os.terminate(pid) */
+static int l_terminate(lua_State *L)
+{
+	return end_process(L, "process.terminate");
+}
 
 void lua_process_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 		{ "alive", l_alive },
 		{ "bind", l_bind },
+		{ "get_library", l_get_library },
+		{ "get_program", l_get_program },
+		{ "get_runtime", l_get_runtime },
+		{ "kill", l_kill },
 		{ "label", l_label },
 		{ "name", l_name },
 		{ "pid", l_pid },
+		{ "pipe", l_pipe },
 		{ "ready", l_ready },
 		{ "run_code", l_run_code },
 		{ "run_program", l_run_program },
+		{ "set_library", l_set_library },
+		{ "set_program", l_set_program },
+		{ "set_runtime", l_set_runtime },
+		{ "terminate", l_terminate },
 		{ "unbind", l_unbind },
 		{ "up", l_up },
 		{ "wait_exit", l_wait_exit },
 		{ NULL, NULL },
 	};
 
-	lua_newtable(L);
-	lua_rawsetp(L, LUA_REGISTRYINDEX, &ups_key);
-	lua_getglobal(L, "os"); /* os */
+	lua_getglobal(L, "os");
 	luaL_setfuncs(L, functions, 0);
-	for (size_t i = 0; i < sizeof(by_call) / sizeof(by_call[0]); i++) {
-		lua_pushstring(L, by_call[i].call);
-		lua_pushcclosure(L, by_call[i].fn, 1);
-		lua_setfield(L, -2, by_call[i].function);
-	}
 	lua_pop(L, 1);
 }

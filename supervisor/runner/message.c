@@ -9,15 +9,20 @@
 
 #include "base/util.h"
 #include "rpc/control.h"
+#include "rpc/wire.h"
 
-/* An array of strings, left as it is: read again when its items are used. */
-static struct mp_bytes strings(struct mp_reader *r)
+/* An array of strings and contexts, left as it is: read again when its items
+ * are used. */
+static struct mp_bytes arguments(struct mp_reader *r)
 {
 	const uint8_t *begin = r->p;
 	uint32_t n = mp_read_array(r);
 
 	for (uint32_t i = 0; i < n && !r->bad; i++)
-		mp_read_str(r);
+		if (mp_peek(r) == MP_EXT)
+			wire_read_context(r);
+		else
+			mp_read_str(r);
 	return (struct mp_bytes){ (const char *)begin, (size_t)(r->p - begin) };
 }
 
@@ -39,7 +44,7 @@ static void start_key(struct mp_reader *r, struct mp_bytes key,
 	if (mp_bytes_equal(key, "name"))
 		s->name = mp_read_str(r);
 	else if (mp_bytes_equal(key, "args"))
-		s->args = strings(r);
+		s->args = arguments(r);
 	else if (mp_bytes_equal(key, "env"))
 		s->env = string_map(r);
 	else if (mp_bytes_equal(key, "label"))

@@ -23,7 +23,7 @@ enum control_event {
 
 struct message_start {
 	struct mp_bytes name;
-	struct mp_bytes args; /* raw array of strings, "" without */
+	struct mp_bytes args; /* raw array of strings and contexts, or "" */
 	struct mp_bytes env;  /* raw map of strings to strings, "" without */
 	struct mp_bytes label, service; /* "" without */
 	uint64_t memory_bytes;

@@ -118,7 +118,7 @@ static void ask(lua_State *L, struct outgoing *o, unsigned i, uint64_t over,
 		uint32_t cid)
 {
 	struct context *c = o->contexts[i].context;
-	const struct channel *to = channel_find(over);
+	const struct channel *to = channel_find(over, false);
 	struct request *r = request_new(L);
 
 	o->contexts[i].request = r;

@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "base/exit.h"
+#include "rpc/wire.h"
+#include "runner/context.h"
 #include "runner/control.h"
 #include "runner/failure.h"
 #include "runner/preempt.h"
@@ -163,6 +165,20 @@ static int print_values(lua_State *L)
 	return call(L, n, 0);
 }
 
+/* A string, or a context that the starter has given. They are pushed twice,
+ * for the runtime and for the program. */
+static void push_argument(lua_State *L, struct mp_reader *r)
+{
+	struct mp_bytes b;
+
+	if (mp_peek(r) == MP_EXT) {
+		context_push_named(L, wire_read_context(r), 0, UINT64_MAX);
+		return;
+	}
+	b = mp_read_str(r);
+	lua_pushlstring(L, b.p, b.size);
+}
+
 /* Push the arguments; fill `arg`. */
 static int push_arguments(lua_State *L, struct mp_bytes raw)
 {
@@ -176,9 +192,7 @@ static int push_arguments(lua_State *L, struct mp_bytes raw)
 	lua_pushstring(L, runner.name);
 	lua_rawseti(L, -2, 0);
 	for (uint32_t i = 1; i <= n; i++) {
-		struct mp_bytes b = mp_read_str(&r);
-
-		lua_pushlstring(L, b.p, b.size); /* arg value… */
+		push_argument(L, &r); /* arg value… */
 		lua_pushvalue(L, -1);
 		lua_rawseti(L, -2 - (int)i, i);
 	}

@@ -77,15 +77,15 @@ static void post(struct channel *c, const struct push *p)
 }
 
 /* Its contexts are shared with who is at the other end first. */
-static void post_shared(lua_State *L, uint64_t number, struct push *p,
-			struct outgoing *o)
+static void post_shared(lua_State *L, uint64_t number, bool ours,
+			struct push *p, struct outgoing *o)
 {
 	char message[REQUEST_MESSAGE_BYTES];
 	struct channel *c;
 	int r = outgoing_share(L, o, number, CONTEXT_PUSHED, message,
 			       sizeof(message));
 
-	c = channel_find(number);
+	c = channel_find(number, ours);
 	if (!c || r == STATUS_CLOSED)
 		return; /* of the context or of the receiver */
 	if (r != STATUS_OK) {
@@ -138,7 +138,7 @@ static void push_to_holders(lua_State *L, struct context *context,
 	p->size = o->size;
 	numbers = push_listeners(L, context, p, &n);
 	for (unsigned i = 0; i < n; i++)
-		post_shared(L, numbers[i], p, o);
+		post_shared(L, numbers[i], true, p, o);
 }
 
 static void push_to(lua_State *L, struct channel *c, struct push *p)
@@ -153,13 +153,13 @@ static void push_to(lua_State *L, struct channel *c, struct push *p)
 	o = outgoing_push(L, &writer);
 	p->data = o->data;
 	p->size = o->size;
-	post_shared(L, number, p, o);
+	post_shared(L, number, false, p, o);
 }
 
 /* Context 0, or a held context's channel; NULL: it is closed. */
 static struct channel *find_channel(lua_State *L, const struct context *context)
 {
-	return context ? channel_find(context->link) : route_zero(L);
+	return context ? channel_find(context->link, false) : route_zero(L);
 }
 
 static void check_name(lua_State *L, int index, struct push *p)

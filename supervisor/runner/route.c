@@ -247,7 +247,8 @@ static void add_targets(struct route *r, struct mp_reader *args, uint32_t n,
 			uint64_t over)
 {
 	while (n-- > 0 && !args->bad) {
-		struct channel *c = channel_find(wire_read_context(args));
+		struct channel *c =
+			channel_find(wire_read_context(args), false);
 
 		if (!c || c->kind != CHANNEL_HELD || c->claimed ||
 		    (c->over && c->over != over))

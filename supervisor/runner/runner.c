@@ -293,9 +293,9 @@ _Noreturn void runner_main(int control_fd, pid_t parent,
 		if (fd != control_fd)
 			close(fd);
 	die_with(parent);
+	runner.pid = getpid();
 	if (control_attach(control_fd) < 0 || watch_init() < 0)
 		_exit(EXIT_USAGE_EXEC);
-	runner.pid = getpid();
 	lua_pushcfunction(runner.L, l_reseed);
 	if (lua_pcall(runner.L, 0, 0, 0) != LUA_OK || confine(filter) < 0)
 		_exit(EXIT_USAGE_EXEC);

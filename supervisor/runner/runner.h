@@ -27,7 +27,7 @@ struct runner {
 	bool loading; /* in the zygote: there is no program yet */
 	bool has_finalizers; /* a text may have defined __gc (text.h) */
 
-	pid_t pid; /* its own */
+	pid_t pid;
 
 	/* of the start message */
 	char name[RUNNER_NAME_BYTES];

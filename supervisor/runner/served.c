@@ -330,7 +330,7 @@ void served_on_call(struct channel *c, struct link_message *raw,
 	struct served *s;
 
 	trace_call(c, m->cid, false, m->name.p, m->name.size, raw->size);
-	if (c->kind != CHANNEL_OF_CONTEXT && c->kind != CHANNEL_OF_NAME) {
+	if (!channel_is_ours(c)) {
 		refuse(c, m, STATUS_NOT_FOUND, "an owner does not call");
 		return;
 	}

@@ -15,11 +15,13 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "rpc/control.h"
 #include "runner/runner.h"
+#include "runner/tell.h"
 #include "runner/watch.h"
 
 void stream_init(struct stream *s, int fd, enum stream_mode mode, char *buffer,
@@ -51,6 +53,8 @@ static ssize_t write_some(struct stream *s, const char *data, size_t size)
 		return n;
 	if (errno == EAGAIN)
 		return watch_wait_fd(s->fd, POLLOUT, "output") ? 0 : -EAGAIN;
+	if (errno == EPIPE && !s->is_pipe)
+		runner_exit(128 + SIGPIPE); /* see stream_begin_pipes() */
 	if (errno != EINTR)
 		return -errno;
 	watch_look();
@@ -225,9 +229,31 @@ ssize_t stream_fill(struct stream *s)
 int stream_close(struct stream *s)
 {
 	int r = s->buffer && !s->reads ? stream_flush(s) : 0;
+	int fd = s->fd;
 
-	if (close(s->fd) < 0 && r == 0)
+	if (fd < 0)
+		return r; /* another task was quicker */
+	if (close(fd) < 0 && r == 0)
 		r = -errno;
 	s->fd = -1;
+	if (s->is_pipe)
+		tell_pipe_closed(s->pipe, s->reads ? "reader" : "writer");
+	else
+		tell_stream_closed((unsigned)fd);
 	return r;
+}
+
+/* The signal cannot be had for some descriptors only, so it is held back for
+ * good. */
+void stream_begin_pipes(void)
+{
+	static bool begun;
+	sigset_t set;
+
+	if (begun)
+		return;
+	begun = true;
+	sigemptyset(&set);
+	sigaddset(&set, SIGPIPE);
+	sigprocmask(SIG_BLOCK, &set, NULL);
 }

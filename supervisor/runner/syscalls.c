@@ -89,8 +89,8 @@ const struct syscall_row syscall_rows[] = {
 
 	/* what it was handed */
 	{ SCMP_SYS(read), BOTH, "stdin, texts", 0, { { 0 } } },
-	{ SCMP_SYS(write), BOTH, "stdout, stderr, pipes, asking a demand stdin", 0,
-	  { { 0 } } },
+	{ SCMP_SYS(write), BOTH, "stdout, stderr, pipes, asking a demand stdin",
+	  0, { { 0 } } },
 	{ SCMP_SYS(writev), BOTH, "libc's last words", 1,
 	  { INT(0, STDERR_FILENO) } },
 	{ SCMP_SYS(close), BOTH, "texts, stdio", 0, { { 0 } } },
@@ -128,9 +128,7 @@ const struct syscall_row syscall_rows[] = {
 	  { INT(1, CONTROL_FD) } },
 	{ SCMP_SYS(prctl), WHO_ZYGOTE, "a runner dies with its keeper", 2,
 	  { EQ(0, PR_SET_PDEATHSIG), EQ(1, SIGKILL) } },
-#ifndef THOX_SANITIZED
 	{ SCMP_SYS(getpid), WHO_ZYGOTE, "os.pid", 0, { { 0 } } },
-#endif
 	{ SCMP_SYS(getppid), WHO_ZYGOTE, "has the keeper died before?", 0,
 	  { { 0 } } },
 	{ SCMP_SYS(getrandom), WHO_ZYGOTE, "seed of a runner", 0, { { 0 } } },

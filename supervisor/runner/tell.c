@@ -62,6 +62,11 @@ void tell_want_pipe(uint64_t id)
 	tell(CONTROL_WANT_PIPE, 1, id, 0, 0);
 }
 
+void tell_stream_closed(unsigned number)
+{
+	tell(CONTROL_STREAM_CLOSED, 1, number, 0, 0);
+}
+
 void tell_pipe_closed(uint64_t pipe, const char *end)
 {
 	uint8_t buf[MESSAGE_BYTES];

@@ -11,6 +11,7 @@
 void tell_want_zero(void);
 void tell_link_closed(uint64_t link);
 void tell_context_closed(uint64_t context);
+void tell_stream_closed(unsigned number); /* of stdin, stdout, stderr */
 void tell_pipe_closed(uint64_t pipe, const char *end);
 /* CONTROL_NOTIFY; @text may be NULL. */
 void tell_notice(const char *what, const char *text, size_t size);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
@@ -728,9 +729,14 @@ static int park(int fd)
 static void test_descriptors_in_flight(void)
 {
 	struct pollfd answer = { .fd = zygote.link.fd, .events = POLLIN };
+	struct rlimit few = { 64, 64 }, usual;
 	int fds[2], status;
 	pid_t pid;
 
+	/* what it may have in flight is what it may have open */
+	CHECK_EQ(prlimit(zygote.pid, RLIMIT_NOFILE, NULL, &usual), 0);
+	few.rlim_max = usual.rlim_max;
+	CHECK_EQ(prlimit(zygote.pid, RLIMIT_NOFILE, &few, NULL), 0);
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
 	pid = fork();
 	if (pid == 0) {
@@ -744,6 +750,7 @@ static void test_descriptors_in_flight(void)
 	CHECK_EQ(poll(&answer, 1, 100), 0);
 	close(fds[0]);
 	close(fds[1]);
+	CHECK_EQ(prlimit(zygote.pid, RLIMIT_NOFILE, &usual, NULL), 0);
 	CHECK_EQ(play_forked(&zygote, &runner), 0);
 	memset(&result, 0, sizeof(result));
 	play_start(&runner, &(struct play_start){ .text = "print(1)" });

@@ -175,6 +175,8 @@ static void test_attacks(void)
 		{ SYS_sendto, { 4, 0, 0, 0, 1, 16 }, TRY_TRAPPED },
 		{ SYS_recvfrom, { 4, 0, 0, 0, 1, 0 }, TRY_TRAPPED },
 		{ SYS_socket, { 1, 5, 0 }, TRY_TRAPPED },
+		{ SYS_pwrite64, { 4, 0, 0, 0 }, TRY_TRAPPED },
+		{ SYS_writev, { 4, 0, 0 }, TRY_TRAPPED },
 		/* new processes and programs */
 		{ SYS_clone, { 17, 0, 0 }, TRY_KILLED },
 		{ SYS_clone, { 0x9000, 0, 0 }, TRY_KILLED },

@@ -200,10 +200,13 @@ static void take_revoked(const struct told *t)
 	if (t->status == STATUS_OK) {
 		mp_reader_init(&r, t->links.p, t->links.size);
 		for (uint32_t n = mp_read_array(&r); n > 0 && !r.bad; n--) {
-			struct channel *c = channel_find(mp_read_uint(&r));
+			struct channel *c =
+				channel_find(mp_read_uint(&r), true);
 
-			if (c && c->kind == CHANNEL_OF_CONTEXT)
+			if (c && t->number)
 				channel_close(c, false);
+			else if (c) /* nobody here has asked for it */
+				channel_lost(c, false);
 		}
 	}
 	request_answer(t->number, (int)t->status, t->text, 0, NULL, 0);
