@@ -169,6 +169,7 @@ more_setup() {
 
 @test "a mount without a record says that a new one is needed" {
 	mount_store
+	wait_until test -e "$store/.session"
 	rm "$store/.session"
 	kill -KILL "$(worker)"
 	code=0

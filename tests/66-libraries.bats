@@ -1,0 +1,131 @@
+#!/usr/bin/env bats
+# The libraries in Lua: rpc, daemon, net, log.
+
+load helper
+load talk
+
+setup_file() {
+	start_thox '[thoxd]' 'mount = no' 'label = here'
+	export mnt thox_sessions
+}
+
+teardown_file() {
+	stop_thox
+}
+
+teardown() {
+	end_clients
+}
+
+@test "a function that daemon serves is called by rpc as if it were there" {
+	service greeter <<-'LUA'
+		local daemon = require "daemon"
+		function daemon.rpc.greeter.greet(request, who)
+		  return "hello " .. who, request.pid
+		end
+		function daemon.rpc.greeter.fail() error("on purpose") end
+		function daemon.rpc.greeter.stop() daemon.stop() end
+		ready()
+	LUA
+	spawn greeter
+	passes <<-'LUA'
+		local rpc = require "rpc"
+		local text, pid = rpc.greeter.greet("you")
+		is(text, "hello you")
+		is(pid, os.pid())
+		local ok, err = pcall(rpc.greeter.fail)
+		is(err.status, status.ERROR)
+		check(tostring(err):find("^greeter.fail: ERROR: .*on purpose"), tostring(err))
+		ok, err = pcall(rpc.greeter.nothing)
+		is(err.status, status.NOT_FOUND)
+		ok, err = pcall(rpc.nobody.there)
+		is(err.status, status.NOT_FOUND)
+		ok, err = pcall(function() return rpc["a b"] end)
+		check(err:find("a part of a name"), err)
+		rpc.greeter.stop()
+	LUA
+	ended_with 0
+	run thoxctl --json bus
+	[ "$output" = "[]" ]
+}
+
+@test "a deadline of rpc is the callee's, too" {
+	service slow <<-'LUA'
+		local daemon = require "daemon"
+		function daemon.rpc.slow.down(request)
+		  print("left", request.deadline < 1) io.stdout:flush()
+		  os.sleep(60)
+		end
+		ready()
+	LUA
+	spawn slow
+	passes <<-'LUA'
+		local rpc = require "rpc"
+		local ok, err = pcall(rpc.with{timeout = 0.2}.slow.down)
+		is(err.status, status.TIMEOUT)
+	LUA
+	wait_until has_line "$out" "left	true"
+}
+
+@test "an object is a context with functions, and is told of its end" {
+	service maker <<-'LUA'
+		local daemon = require "daemon"
+		function daemon.rpc.maker.counter(_, from)
+		  return daemon.object{
+		    next = function() from = from + 1 return from end,
+		    close = function() print("closed") io.stdout:flush() end,
+		  }
+		end
+		ready()
+	LUA
+	spawn maker
+	passes <<-'LUA'
+		local rpc = require "rpc"
+		local counter <close> = rpc.maker.counter(5)
+		local other <close> = rpc.maker.counter(100)
+		is(rpc.on(counter).next(), 6)
+		is(rpc.on(other).next(), 101)
+		is(rpc.on(counter).next(), 7)
+	LUA
+	wait_until has_line "$out" closed
+}
+
+@test "net serves, calls, sends and listens" {
+	service station <<-'LUA'
+		local net = require("net")()
+		net.serve("station", function(payload, request)
+		  if payload == "stop" then net.stop() return "bye" end
+		  return {payload, request.name}
+		end)
+		net.listen("news", function(payload) print("heard " .. payload) io.stdout:flush() end)
+		ready()
+	LUA
+	spawn station
+	passes <<-'LUA'
+		local net = require "net"
+		local ok, result = net.call("station", 5)
+		check(ok)
+		is(result[1], 5)
+		is(result[2], "station")
+		local message, code
+		ok, message, code = net.call("nobody", 1, {timeout = 5})
+		is(ok, false)
+		is(code, status.NOT_FOUND)
+		ok, message, code = net.call("station", 1, {to = "elsewhere"})
+		is(message, "no link to elsewhere")
+		is(code, status.NOT_FOUND)
+		check(net.call("station", 1, {to = "here"}))
+		is(net.send("news", "rain"), true)
+	LUA
+	wait_until has_line "$out" "heard rain"
+	passes <<-'LUA'
+		local ok, result = require("net").call("station", "stop")
+		is(result, "bye")
+	LUA
+	ended_with 0
+}
+
+@test "log names the level, each line of its own" {
+	run thox-exec -e 'local log = require "log" log.error("%s is not there", "it") log.info("a\nb")'
+	[ "$output" = $'error: it is not there\ninfo: a\ninfo: b' ]
+}
