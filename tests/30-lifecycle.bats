@@ -186,13 +186,13 @@ waiting_runners() {
 
 a_runner_waits() { [[ -n $(waiting_runners) ]]; }
 
-@test "a runner that waits has its control link, what it waits with, and nothing else" {
+@test "a runner that waits has its control link and nothing else" {
 	need_root # to look
 	thox-exec -e 'print(1)'
 	wait_until a_runner_waits
 	for pid in $(waiting_runners); do
 		run -0 find "/proc/$pid/fd" -type l -printf '%f %l\n'
-		[[ $(sort <<<"$output") =~ ^3\ socket:\[[0-9]+\]$'\n'4\ anon_inode:\[eventpoll\]$ ]]
+		[[ $output =~ ^3\ socket:\[[0-9]+\]$ ]]
 	done
 }
 
