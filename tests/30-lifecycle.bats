@@ -192,7 +192,9 @@ a_runner_waits() { [[ -n $(waiting_runners) ]]; }
 	wait_until a_runner_waits
 	for pid in $(waiting_runners); do
 		run -0 find "/proc/$pid/fd" -type l -printf '%f %l\n'
-		[[ $output =~ ^3\ socket:\[[0-9]+\]$ ]]
+		# The epoll's number is kept free for it by a second name.
+		[[ $(sort <<<"$output") =~ ^3\ (socket:\[[0-9]+\])$'\n'4\ (.*)$ ]]
+		[[ ${BASH_REMATCH[1]} == "${BASH_REMATCH[2]}" ]]
 	done
 }
 
