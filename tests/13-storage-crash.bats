@@ -27,7 +27,7 @@ teardown() {
 }
 
 @test "many callers of few keys, killed: the order holds" {
-	"$history" --kill --rounds 100 --callers 48 --seed 12 "$dir" -- \
+	"$history" --kill --rounds 100 --callers 24 --seed 12 "$dir" -- \
 		"$storaged"
 }
 

@@ -19,7 +19,7 @@
 
 #define LINEAR_OPS_MAX	  512
 #define LINEAR_STATES_MAX 256
-#define LINEAR_TRIED_MAX  (1U << 20) /* then it gives up */
+#define LINEAR_TRIED_MAX  (1U << 21) /* then it gives up */
 
 struct linear_state {
 	int64_t v[2];
