@@ -194,7 +194,7 @@ static int drain(struct play *p, struct link *l,
 		 int (*fn)(struct play *p, const struct link_message *m))
 {
 	struct link_message m;
-	int r;
+	int r = 0;
 
 	while (l->fd >= 0 && (r = link_receive(l, false, &m)) > 0) {
 		r = fn(p, &m);
