@@ -233,8 +233,11 @@ static void find_sources(struct logs *l, bool is_new)
 
 static void hold(struct logs *l, const char *service, const struct line *line)
 {
-	struct held *h = &l->ring[l->held++ % l->last];
+	struct held *h;
 
+	if (l->last == 0)
+		return; /* then there is no ring */
+	h = &l->ring[l->held++ % l->last];
 	free(h->text);
 	h->service = service;
 	h->line = *line;
