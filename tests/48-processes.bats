@@ -186,3 +186,34 @@ teardown() {
 		fails("number expected", os.wait_exit, "x")
 	LUA
 }
+
+@test "writing to a pipe that nobody reads is an error, and to stdout the end" {
+	run -0 thox-exec -e '
+		local reader, writer = os.pipe()
+		reader:close()
+		-- thoxd has one, too, until it hears of it
+		local ok, why, code
+		repeat ok, why, code = writer:write("x") until not ok
+		print(ok, why, code)
+		io.stdout:flush()'
+	[[ $output == $'nil\tBroken pipe\t32' ]]
+	run bash -o pipefail -c 'thox-exec -e "
+		os.pipe()
+		for i = 1, 100000 do print(i) end
+		io.stderr:write(\"not reached\")" | head -n 1'
+	[ "$status" -eq 141 ]
+	[[ $output == 1 ]]
+}
+
+@test "a context among a child's arguments can be called" {
+	install_program child 'local n, ctx = ...
+		print(n, select(2, os.wait(os.call(ctx, "add", n))))'
+	run -0 thox-exec -e '
+		local ctx = os.context()
+		os.task(function()
+			local e = os.pull("call")
+			os.answer(e.cid, 0, e.args[1] + 1)
+		end)
+		os.wait_exit(os.run_program("child", {args = {"41", ctx}}))'
+	[[ $output == $'41\t42.0' || $output == $'41\t42' ]]
+}

@@ -81,6 +81,8 @@ const struct syscall_row syscall_rows[] = {
 	{ SCMP_SYS(fcntl), BOTH, "asks for SIGIO when a message comes; owner "
 	  "and signal stay as they were set", 3,
 	  { INT(0, CONTROL_FD), INT(1, F_SETFL), EQ(2, O_RDWR | O_ASYNC) } },
+	{ SCMP_SYS(fcntl), BOTH, "moves a context that came before stdin out of "
+	  "its place", 2, { EQ(1, F_DUPFD_CLOEXEC), EQ(2, FIRST_MOVED_FD) } },
 	{ SCMP_SYS(rt_sigreturn), BOTH, "end of a handler", 0, { { 0 } } },
 	{ SCMP_SYS(rt_sigprocmask), BOTH, "holds SIGIO back while it waits", 1,
 	  { INT(0, SIG_BLOCK) } },

@@ -21,8 +21,9 @@ enum syscall_who {
 #define SYSCALL_ARGS_MAX 4
 
 /* Known to the table. */
-#define EPOLL_FD     4
-#define POLL_FDS_MAX 64
+#define EPOLL_FD       4
+#define POLL_FDS_MAX   64
+#define FIRST_MOVED_FD 16
 
 struct syscall_row {
 	int nr;

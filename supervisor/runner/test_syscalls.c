@@ -167,6 +167,10 @@ static void test_attacks(void)
 		{ SYS_fcntl, { 3, 8 /* F_SETOWN */, 1 }, TRY_TRAPPED },
 		{ SYS_fcntl, { 3, 10 /* F_SETSIG */, 9 }, TRY_TRAPPED },
 		{ SYS_fcntl, { 1, 4 /* F_SETFL */, 0x2002 }, TRY_TRAPPED },
+		/* a socket of one's own in the control link's place */
+		{ SYS_fcntl,
+		  { 0, 1030 /* F_DUPFD_CLOEXEC */, 3 },
+		  TRY_TRAPPED },
 		{ SYS_ioctl, { 1, 0x5412 /* TIOCSTI */, 0 }, TRY_TRAPPED },
 		/* another's clock, another socket */
 		{ SYS_clock_gettime, { -2 & 0xffffffff, 0 }, TRY_TRAPPED },

@@ -5,7 +5,9 @@
 #include "runner/told.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "rpc/control.h"
@@ -17,6 +19,7 @@
 #include "runner/provide.h"
 #include "runner/request.h"
 #include "runner/route.h"
+#include "runner/syscalls.h"
 #include "runner/tell.h"
 #include "runner/trace.h"
 
@@ -172,11 +175,23 @@ static void take_opened(const struct told *t, struct link_message *raw)
 		provide_add_caller(t->name, c);
 }
 
+/* What comes before the start message would lie where stdio is to be. */
+static int out_of_the_way(int fd)
+{
+	int moved;
+
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	moved = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_MOVED_FD);
+	close(fd);
+	return moved;
+}
+
 static void take_hold(const struct told *t, struct link_message *raw)
 {
 	static const struct mp_bytes none = { "", 0 };
 	struct peer *peer = peer_get((pid_t)t->pid, none, none);
-	int fd = link_message_take_fd(raw, 0);
+	int fd = out_of_the_way(link_message_take_fd(raw, 0));
 	struct channel *c = NULL;
 
 	if (peer)
