@@ -461,3 +461,53 @@ teardown() {
 	client=$asks out=$said
 	ended_with 0
 }
+
+@test "a million random values come back through calls" {
+	spawn echo
+	passes <<-'LUA'
+		local random, floor = math.random, math.floor
+		local kinds = {
+		  function() return random(0) end,
+		  function() return random(-300, 70000) end,
+		  function() return (random() - 0.5) * 10.0 ^ random(-300, 300) end,
+		  function() return floor(random() * 1000) + 0.0 end,
+		  function() return random() < 0.5 end,
+		  function() return string.pack("I8", random(0)):rep(random(0, 9)) end,
+		  function() return ("\u{20ac}a"):rep(random(0, 20)) end,
+		}
+		local function value(depth)
+		  local kind = random(1, depth < 4 and 9 or 7)
+		  if kind <= 7 then return kinds[kind](), 1 end
+		  local t, n = {}, 1
+		  for i = 1, random(0, 6) do
+		    local v, m = value(depth + 1)
+		    t[kind == 8 and i or kinds[random(1, 7)]()] = v
+		    n = n + m
+		  end
+		  return t, n
+		end
+		local function same(a, b)
+		  if type(a) ~= "table" then
+		    return a == b and math.type(a) == math.type(b) and type(a) == type(b)
+		  end
+		  if type(b) ~= "table" then return false end
+		  for k, v in next, a do if not same(v, b[k]) then return false end end
+		  for k in next, b do if a[k] == nil then return false end end
+		  return true
+		end
+		math.randomseed(20240229)
+		local total = 0
+		while total < 1000000 do
+		  local sent, n = {}, 200
+		  for i = 1, n do
+		    local m
+		    sent[i], m = value(0)
+		    total = total + m
+		  end
+		  local got = table.pack(call("echo.back", table.unpack(sent, 1, n)))
+		  is(got[1], status.OK)
+		  is(got.n, 1 + n)
+		  for i = 1, n do check(same(sent[i], got[i + 1]), "after", total) end
+		end
+	LUA
+}

@@ -365,6 +365,12 @@ static bool on_ready(struct watch *w)
 	int r = 1;
 
 	channel_ref(c);
+	if (!w->reading && watch_fd_ready(w->fd, 0)) {
+		/* What it has said before it went nobody waits for. */
+		end(c, true, false);
+		channel_unref(c);
+		return false;
+	}
 	if (w->writing)
 		flush(c);
 	while (r > 0 && !c->closed && w->reading && n++ < BATCH) {

@@ -67,24 +67,17 @@ static int make_epoll(void)
 	return 0;
 }
 
-/* Have the epoll know what @w wants. One that wants nothing is not in it,
- * since an end of file is told to everybody who is. */
+/* Have the epoll know what @w wants. One that wants nothing is in it, too: it
+ * is told of the end of its socket. */
 static int sync_epoll(struct watch *w)
 {
-	bool wants = w->fd >= 0 && (w->reading || w->writing);
 	struct epoll_event e = { .data.ptr = w };
-	int op = EPOLL_CTL_MOD;
+	int op = w->in_epoll ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 
-	if (!wants && !w->in_epoll)
-		return 0;
-	if (!wants)
-		op = EPOLL_CTL_DEL;
-	else if (!w->in_epoll)
-		op = EPOLL_CTL_ADD;
 	e.events = (w->reading ? EPOLLIN : 0) | (w->writing ? EPOLLOUT : 0);
 	if (epoll_ctl(EPOLL_FD, op, w->fd, &e) < 0)
 		return -errno;
-	w->in_epoll = wants;
+	w->in_epoll = true;
 	return 0;
 }
 
@@ -307,8 +300,6 @@ static void gather(struct polled *p)
 	}
 	list_each(w, w_after, &watches, list)
 	{
-		if (!w->reading && !w->writing)
-			continue;
 		add_polled(p, w->fd,
 			   (short)((w->reading ? POLLIN : 0) |
 				   (w->writing ? POLLOUT : 0)));

@@ -35,7 +35,8 @@ int watch_add(struct watch *w, int fd, bool (*on_ready)(struct watch *w));
 /* Before @w's descriptor is closed; of one that is not watched: nothing. */
 void watch_remove(struct watch *w);
 
-/* Be called for input, for room to write, for both, or for neither. */
+/* Be called for input, for room to write, for both, or for neither; and in any
+ * case when the other end has gone. */
 void watch_set(struct watch *w, bool reading, bool writing);
 
 /* The next time that there is nothing to run, call @w before the kernel is
