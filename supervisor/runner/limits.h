@@ -34,6 +34,9 @@
 /* How long a task may compute while others are ready. */
 #define LIMIT_QUANTUM_NS (10 * 1000 * 1000ULL)
 
+/* A deadline does not stop whoever computes before he has had this long. */
+#define LIMIT_LEAST_TURN_NS (200 * 1000ULL)
+
 /* SIGIO is held back this long after a wait, while many are watched. */
 #define LIMIT_HOLD_NS (1000 * 1000ULL)
 

@@ -210,8 +210,6 @@ static void set_alarm(uint64_t now_ns, uint64_t after_ns)
 
 	t.it_value.tv_sec = (time_t)(after_ns / NS_PER_S);
 	t.it_value.tv_usec = (suseconds_t)(after_ns % NS_PER_S / 1000);
-	if (after_ns < 1000)
-		t.it_value.tv_usec = 1; /* none would mean never */
 	alarm_ns = now_ns + after_ns;
 	alarm_is_near = after_ns <= LIMIT_QUANTUM_NS;
 	alarm_set = 1;
@@ -234,6 +232,8 @@ void preempt_update(void)
 	now_ns = clock_ns();
 	if (after_ns == TIMER_NEVER || due_ns < now_ns + after_ns)
 		after_ns = due_ns > now_ns ? due_ns - now_ns : 0;
+	if (after_ns < LIMIT_LEAST_TURN_NS)
+		after_ns = LIMIT_LEAST_TURN_NS;
 	if (after_ns > LIMIT_ALARM_NS)
 		after_ns = LIMIT_ALARM_NS;
 	set_alarm(now_ns, after_ns);

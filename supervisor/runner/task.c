@@ -236,6 +236,8 @@ static void leave(bool computing_first, bool for_good)
 {
 	struct task *t;
 
+	/* Now, and not by an alarm as soon as the next one has begun. */
+	watch_call_timers();
 	while (!(t = pick(computing_first)))
 		watch_sleep();
 	go_to(t, for_good);
@@ -615,7 +617,8 @@ struct task *task_start(lua_State *L, int n, const char *name)
 	if (!t->stack) {
 		lua_pushnil(L);
 		lua_rawsetp(L, LUA_REGISTRYINDEX, t);
-		luaL_error(L, "not enough memory");
+		lua_pushliteral(L, "not enough memory"); /* as Lua says it */
+		lua_error(L);
 	}
 	t->sp = stack_prepare(t->stack, entry);
 	lua_pop(L, 1);

@@ -607,8 +607,9 @@ static void test_queues_between_many(void)
 {
 	run("local q, sum, n = task.queue(3), 0, 0 "
 	    "local getters = {} for i = 1, 20 do getters[i] = "
-	    "os.task(function() for v in q.get, q do sum = sum + v n = n + 1 "
-	    "if n % 7 == 0 then os.sleep(0) end end end) end "
+	    "os.task(function() for v in q.get, q do "
+	    "task.atomic(function() sum = sum + v n = n + 1 end) if n % 7 == 0 "
+	    "then os.sleep(0) end end end) end "
 	    "local putters = {} for i = 1, 20 do putters[i] = "
 	    "os.task(function() for v = 1, 100 do q:put(v) end end) end "
 	    "for _, id in ipairs(putters) do task.wait(id) end q:close() "
@@ -628,7 +629,7 @@ static void test_sleepers(void)
 	run("os.task(function() while true do end end) "
 	    "local t, n = {}, 0 for i = 1, 50 do "
 	    "t[i] = os.task(function() os.sleep((i * 37 % 50) / 1000) "
-	    "n = n + 1 end) end "
+	    "task.atomic(function() n = n + 1 end) end) end "
 	    "for i = 1, 50 do assert(task.wait(t[i])) end print(n) "
 	    "os.exit(0)");
 	CHECK_STR(result.output, "50\n");
@@ -824,8 +825,9 @@ static void test_prompt(void)
 static void test_a_thousand(void)
 {
 	run("local ids, n = {}, 0 for round = 1, 3 do "
-	    "for i = 1, 1000 do ids[i] = os.task(function() n = n + 1 "
-	    "repeat os.sleep(0) until n == 1000 * round return i end) end "
+	    "for i = 1, 1000 do ids[i] = os.task(function() "
+	    "task.atomic(function() n = n + 1 end) repeat os.sleep(0) until n "
+	    "== 1000 * round return i end) end "
 	    "for i = 1, 1000 do local ok, v = task.wait(ids[i]) "
 	    "assert(ok and v == i) end end "
 	    "print(n, #task.list()) "

@@ -221,7 +221,7 @@ static bool call_agains(void)
 	return true;
 }
 
-static bool call_timers(void)
+bool watch_call_timers(void)
 {
 	uint64_t due_ns = timer_earliest(), now_ns;
 
@@ -355,7 +355,7 @@ void watch_look(void)
 	if (in_callback)
 		return;
 	preempt_signalled(true);
-	call_timers();
+	watch_call_timers();
 	/* To receive is cheaper than to ask whether one could. */
 	if (n_watches > 1 || !list_empty(&fd_waiters)) {
 		call_agains();
@@ -378,7 +378,7 @@ void watch_sleep(void)
 		call(w);
 		return;
 	}
-	if (call_timers() || call_agains())
+	if (watch_call_timers() || call_agains())
 		return;
 	ask(true);
 }

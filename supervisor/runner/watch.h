@@ -57,7 +57,10 @@ bool watch_fd_ready(int fd, short events);
  * 0, or negative errno. */
 int watch_init(void);
 
-/* Call what is ready, without waiting. */
+/* Call the timers that are due: true when there were any. */
+bool watch_call_timers(void);
+
+/* Call all that is ready, without waiting. */
 void watch_look(void);
 /* The same, and wait until something was called or a signal came. */
 void watch_sleep(void);
