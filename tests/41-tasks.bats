@@ -185,7 +185,7 @@ ended() {
 			os.exit(9)
 		end)
 		os.sleep(1e6)'
-	assert_output_has "signal"
+	assert_output_has "crashed: SIGSEGV"
 	echo >&7
 	ended 0
 	says unharmed
