@@ -182,12 +182,12 @@ static void test_each_kind(void)
 		"return {context(7), x = {context(7), context(8)}}",
 		/* filled against the order, so that it lies in the hash */
 		"local t = {} for i = 100, 1, -1 do t[i] = i end return t",
-		"local t = {} for i = 1, 15 do t['k' .. i] = context(i) end "
-		"return t",
-		"local t = {} for i = 1, 16 do t['k' .. i] = context(i) end "
-		"return t",
-		"local t = {} for i = 1, 70000 do t[i + 0.5] = i end "
-		"t.x = {context(9)} return t",
+		("local t = {} for i = 1, 15 do t['k' .. i] = context(i) end "
+		 "return t"),
+		("local t = {} for i = 1, 16 do t['k' .. i] = context(i) end "
+		 "return t"),
+		("local t = {} for i = 1, 70000 do t[i + 0.5] = i end "
+		 "t.x = {context(9)} return t"),
 		"local t = {} for i = 1, 70000 do t[i] = i end return t",
 	};
 

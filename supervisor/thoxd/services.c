@@ -396,9 +396,8 @@ static void check_job(struct services *m, struct service *sv)
 
 	if (!begun)
 		return;
-	if (kind == JOB_STOP && service_idle(sv))
-		jobs_done(m->jobs, sv->node, true);
-	else if (kind == JOB_START && service_up(sv))
+	if ((kind == JOB_STOP && service_idle(sv)) ||
+	    (kind == JOB_START && service_up(sv)))
 		jobs_done(m->jobs, sv->node, true);
 	else if (kind == JOB_START && !service_active(sv))
 		jobs_done(m->jobs, sv->node, false);
