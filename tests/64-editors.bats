@@ -54,6 +54,25 @@ check() {
 	assert_status 0
 }
 
+@test "every function of os in the standard is there, and declared" {
+	local name missing
+
+	lua5.4 -e 'for name in pairs(dofile(arg[1]).read_globals.os.fields) do print(name) end' \
+		"$source_dir/contrib/luacheck/thox.lua" | sort >"$THOX_DIR/standard"
+	thox-exec -e 'for name in pairs(os) do print(name) end' |
+		sort >"$THOX_DIR/there"
+	missing=$(comm -23 "$THOX_DIR/standard" "$THOX_DIR/there")
+	# Secrets are for services only.
+	[[ -z $missing || $missing == secret ]]
+	for name in $(grep -vxE "clock|date|difftime|exit|getenv|time" "$THOX_DIR/standard"); do
+		grep -qE "^(function )?os\.$name( = |\()" \
+			"$source_dir/contrib/luals/thox.lua" || {
+			echo "not declared: os.$name" >&2
+			return 1
+		}
+	done
+}
+
 @test "the declarations for the language server are Lua" {
 	local file
 
