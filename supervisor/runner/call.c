@@ -228,10 +228,9 @@ static struct channel *known_channel(const struct call_target *target)
 {
 	struct channel *c;
 
-	if (!target->context)
-		return route_known(target->name, target->name_size);
-	c = channel_find(target->context->link, false);
-	return c;
+	c = target->context ? channel_find(target->context->link, false)
+			    : route_zero_now();
+	return route_known(c, target->name, target->name_size);
 }
 
 static void fail_send(struct call *call, const struct channel *c, int r)
@@ -254,11 +253,13 @@ static struct channel *find_channel(lua_State *L, struct call *call,
 	struct channel *c;
 
 	if (!context)
-		return route_find(L, call, target->name, target->name_size);
+		return route_find_zero(L, call, target->name,
+				       target->name_size);
 	c = channel_find(context->link, false);
-	if (!c)
-		call_fail(call, STATUS_CLOSED, "the context is closed");
-	return c;
+	if (c)
+		return route_find(L, call, c, target->name, target->name_size);
+	call_fail(call, STATUS_CLOSED, "the context is closed");
+	return NULL;
 }
 
 /* One try to send it: false when there is more to do. */

@@ -1,9 +1,11 @@
 /*
  * Step 7, in a runner: from names to links.
  *
- * Two tables of the same kind: `routes` by prefix, and `recent` by whole name,
- * which spares looking for the longest prefix each time. What is in `recent`
- * may be thrown away at any time, and is as soon as a route goes.
+ * Each route is of one link to thoxd: context 0, or another that resolves, such
+ * as a child's `up`. Two tables of the same kind: `routes` by prefix, and
+ * `recent` by whole name, which spares looking for the longest prefix each
+ * time. What is in `recent` may be thrown away at any time, and is as soon as
+ * a route goes.
  */
 
 #include "runner/route.h"
@@ -30,7 +32,8 @@
 struct route {
 	struct list list;    /* of all, the least used first */
 	struct route *next;  /* with the same hash */
-	bool over_zero;	     /* calls go to thoxd itself */
+	struct channel *of;  /* the link to thoxd that it is a route of */
+	bool over_itself;    /* calls go to thoxd itself */
 	struct list targets; /* channels */
 	unsigned n_targets;
 	unsigned turn; /* of those with as few calls */
@@ -92,21 +95,30 @@ struct channel *route_zero(lua_State *L)
 /* --- the tables -------------------------------------------------------------
  */
 
-static struct route *find_prefix(const char *prefix, size_t size)
+static uint64_t hash_of(const struct channel *of, const char *prefix,
+			size_t size)
 {
-	struct route *r = map_get(&routes, map_hash(prefix, size));
+	return map_hash(prefix, size) ^
+	       of->number * UINT64_C(0x9e3779b97f4a7c15);
+}
 
-	while (r &&
-	       (r->prefix_size != size || memcmp(r->prefix, prefix, size) != 0))
+static struct route *find_prefix(const struct channel *of, const char *prefix,
+				 size_t size)
+{
+	struct route *r = map_get(&routes, hash_of(of, prefix, size));
+
+	while (r && (r->of != of || r->prefix_size != size ||
+		     memcmp(r->prefix, prefix, size) != 0))
 		r = r->next;
 	return r;
 }
 
 /* The route of the longest prefix. */
-static struct route *find_longest(const char *name, size_t size)
+static struct route *find_longest(const struct channel *of, const char *name,
+				  size_t size)
 {
 	for (;;) {
-		struct route *r = find_prefix(name, size);
+		struct route *r = find_prefix(of, name, size);
 
 		if (r || size == 0)
 			return r;
@@ -117,15 +129,16 @@ static struct route *find_longest(const char *name, size_t size)
 	}
 }
 
-static struct route *find(const char *name, size_t size)
+static struct route *find(const struct channel *of, const char *name,
+			  size_t size)
 {
-	size_t i = map_hash(name, size) & (RECENT - 1);
-	struct route *r;
+	size_t i = hash_of(of, name, size) & (RECENT - 1);
+	struct route *r = recent[i].route;
 
-	if (recent[i].route && recent[i].size == size &&
+	if (r && r->of == of && recent[i].size == size &&
 	    memcmp(recent[i].name, name, size) == 0)
-		return recent[i].route;
-	r = n_routes > 0 ? find_longest(name, size) : NULL;
+		return r;
+	r = n_routes > 0 ? find_longest(of, name, size) : NULL;
 	if (r) {
 		recent[i].route = r;
 		recent[i].size = size;
@@ -145,7 +158,7 @@ static void forget_recent(const struct route *r)
 
 static void unlink_route(struct route *r)
 {
-	uint64_t hash = map_hash(r->prefix, r->prefix_size);
+	uint64_t hash = hash_of(r->of, r->prefix, r->prefix_size);
 	struct route *first = map_get(&routes, hash), **at = &first;
 
 	while (*at != r)
@@ -178,9 +191,9 @@ static void remove_route(struct route *r)
 	free(r);
 }
 
-static struct route *add_route(struct mp_bytes prefix)
+static struct route *add_route(struct channel *of, struct mp_bytes prefix)
 {
-	uint64_t hash = map_hash(prefix.p, prefix.size);
+	uint64_t hash = hash_of(of, prefix.p, prefix.size);
 	struct route *r;
 
 	if (n_routes >= LIMIT_ROUTES)
@@ -189,6 +202,7 @@ static struct route *add_route(struct mp_bytes prefix)
 	if (!r)
 		return NULL;
 	list_init(&r->targets);
+	r->of = of;
 	r->prefix_size = prefix.size;
 	memcpy(r->prefix, prefix.p, prefix.size);
 	r->next = map_get(&routes, hash);
@@ -223,17 +237,17 @@ static struct channel *choose(struct route *r)
 	return best;
 }
 
-struct channel *route_known(const char *name, size_t size)
+struct channel *route_known(struct channel *to, const char *name, size_t size)
 {
 	struct route *r;
 
-	if (!zero || !zero->resolves)
-		return zero;
-	r = find(name, size);
+	if (!to || !to->resolves)
+		return to;
+	r = find(to, name, size);
 	if (!r)
 		return NULL;
-	if (r->over_zero)
-		return zero;
+	if (r->over_itself)
+		return to;
 	if (r->n_targets == 1)
 		return list_first(&r->targets, struct channel, list);
 	return choose(r);
@@ -261,7 +275,8 @@ static void add_targets(struct route *r, struct mp_reader *args, uint32_t n,
 }
 
 /* [prefix, context…]: false where it makes no sense. */
-static bool take_route(const struct incoming *in, const char *name, size_t size)
+static bool take_route(struct channel *of, const struct incoming *in,
+		       const char *name, size_t size)
 {
 	const struct mp_bytes whole = { name, size };
 	struct mp_reader args;
@@ -275,17 +290,17 @@ static bool take_route(const struct incoming *in, const char *name, size_t size)
 	if (n == 0 || args.bad || prefix.size > WIRE_NAME_BYTES ||
 	    !wire_below(whole, prefix.p, prefix.size))
 		return false;
-	r = find_prefix(prefix.p, prefix.size);
+	r = find_prefix(of, prefix.p, prefix.size);
 	if (r && r->n_targets > 0)
 		return true; /* another task asked, too: those are dropped */
 	if (r)
 		remove_route(r);
-	r = add_route(prefix);
+	r = add_route(of, prefix);
 	if (!r)
 		return false;
-	r->over_zero = n == 1;
+	r->over_itself = n == 1;
 	add_targets(r, &args, n - 1, in->over);
-	if (r->over_zero || r->n_targets > 0)
+	if (r->over_itself || r->n_targets > 0)
 		return true;
 	remove_route(r); /* they have ended already */
 	return true;
@@ -307,7 +322,7 @@ static struct call *ask(lua_State *L, struct channel *to, const char *name,
 	if (r == 0)
 		call_sent(call, to);
 	else
-		call_fail(call, STATUS_CLOSED, "context 0 is closed");
+		call_fail(call, STATUS_CLOSED, "the context is closed");
 	return call;
 }
 
@@ -326,9 +341,11 @@ static void resolve(lua_State *L, struct call *outer, struct channel *to,
 		    const char *name, size_t size)
 {
 	struct call *call = ask(L, to, name, size, outer->deadline_ns);
+	uint64_t number = to->number;
 	struct mp_bytes text = { "", 0 };
 
 	call_wait(L, call, TASK_NO_DEADLINE);
+	to = channel_find(number, false);
 	if (call->status == STATUS_TOO_LARGE && make_room()) {
 		/* then again */
 	} else if (call->status != STATUS_OK && call->answer) {
@@ -336,27 +353,33 @@ static void resolve(lua_State *L, struct call *outer, struct channel *to,
 		call_fail(outer, call->status, "%.*s", (int)text.size, text.p);
 	} else if (call->status != STATUS_OK) {
 		call_fail(outer, call->status, "%s", call->message);
-	} else if (!take_route(call->answer, name, size)) {
+	} else if (to && !take_route(to, call->answer, name, size)) {
+		/* (without it, it ended just then: whoever called finds out) */
 		call_fail(outer, STATUS_ERROR, "the name was resolved wrongly");
 	}
 	call_release(call);
 }
 
-struct channel *route_find(lua_State *L, struct call *call, const char *name,
-			   size_t size)
+struct channel *route_find(lua_State *L, struct call *call, struct channel *to,
+			   const char *name, size_t size)
 {
-	struct channel *to = route_zero(L), *c;
+	struct channel *c = route_known(to, name, size);
 
-	if (!to) {
-		call_fail(call, STATUS_CLOSED, "context 0 is closed");
-		return NULL;
-	}
-	if (call->answered) /* meanwhile */
-		return NULL;
-	c = route_known(name, size);
 	if (!c)
 		resolve(L, call, to, name, size);
 	return c;
+}
+
+struct channel *route_find_zero(lua_State *L, struct call *call,
+				const char *name, size_t size)
+{
+	struct channel *to = route_zero(L);
+
+	if (!to)
+		call_fail(call, STATUS_CLOSED, "context 0 is closed");
+	if (call->answered) /* meanwhile */
+		return NULL;
+	return route_find(L, call, to, name, size);
 }
 
 /* --- what happens -----------------------------------------------------------
@@ -372,13 +395,20 @@ static void target_gone(struct channel *c)
 		remove_route(r);
 }
 
+static void remove_routes_of(const struct channel *of)
+{
+	struct route *r, *after;
+
+	list_each(r, after, &by_use, list) if (r->of == of) remove_route(r);
+}
+
 void route_channel_closed(struct channel *c)
 {
+	if (c->resolves)
+		remove_routes_of(c);
 	if (c == zero) {
 		zero = NULL;
 		zero_state = ZERO_GONE;
-		while (!list_empty(&by_use))
-			remove_route(list_first(&by_use, struct route, list));
 		task_wake_all(&zero_waiters);
 	} else if (c->route) {
 		target_gone(c);

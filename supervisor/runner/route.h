@@ -8,8 +8,9 @@
  * each call goes to the one with the fewest that wait. Routes go when thoxd
  * says so, when the other end moves or ends, and when there are too many.
  *
- * Where context 0 is not thoxd's but somebody's who stands in between, there
- * is nothing to ask: all goes there.
+ * The same goes for every other link to thoxd, such as a child's `up`. Where
+ * context 0 is not thoxd's but somebody's who stands in between, there is
+ * nothing to ask: all goes there.
  */
 
 #include <lua.h>
@@ -21,13 +22,17 @@
 struct call;
 struct channel;
 
-/* The channel for a name, when it is known; else NULL. */
-struct channel *route_known(const char *name, size_t size);
+/* The channel for a name that is called over @to, when it is known; else NULL.
+ * What does not resolve is that itself. */
+struct channel *route_known(struct channel *to, const char *name, size_t size);
 
 /* The same, and find it out: waits. NULL: @call is answered with the reason,
  * or the link has just ended: try again. */
-struct channel *route_find(lua_State *L, struct call *call, const char *name,
-			   size_t size);
+struct channel *route_find(lua_State *L, struct call *call, struct channel *to,
+			   const char *name, size_t size);
+/* Of context 0. */
+struct channel *route_find_zero(lua_State *L, struct call *call,
+				const char *name, size_t size);
 
 /* Context 0 itself, for what is no call: waits. NULL: it has been closed. */
 struct channel *route_zero(lua_State *L);
