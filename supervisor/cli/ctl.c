@@ -16,7 +16,7 @@
 
 static const char signal_help[] =
 	"PID is a process of `thoxctl ps`; NAME means every process of that\n"
-	"program.";
+	"program or service.";
 
 #define OPERANDS_MAX 1000
 

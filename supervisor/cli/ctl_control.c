@@ -31,6 +31,7 @@ int ctl_ps(struct ctl *ctl)
 		{ "NAME", "name", false, true },
 		{ "VERSION", "version", true, false },
 		{ "RUNTIME", "runtime", false, true },
+		{ "SERVICE", "service", false, true },
 		{ "STATE", "state", false, false },
 		{ "AGE", "started_ms", true, false },
 		{ "CPU", "cpu_us", true, false },

@@ -39,6 +39,7 @@ static int run(const struct options *o)
 
 	if (r != 0)
 		return r;
+	session_let_go(&s);
 	while (session_wait(&s, &outcome) != SESSION_ENDED)
 		;
 	if (outcome.service[0])

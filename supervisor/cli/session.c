@@ -168,6 +168,14 @@ int session_open(struct session *s, const struct options *o,
 	return 0;
 }
 
+void session_let_go(const struct session *s)
+{
+	if (s->demand_fd < 0)
+		close(STDIN_FILENO);
+	if (!s->watch_size && !s->options->background)
+		close(STDOUT_FILENO);
+}
+
 void session_close(struct session *s)
 {
 	link_deinit(&s->link);

@@ -42,6 +42,10 @@ enum session_event {
  */
 int session_open(struct session *s, const struct options *o,
 		 session_input_fn input, void *input_user);
+/* Close what the program has and this process needs no more: its stdin and
+ * stdout, unless they are terminals that are looked after here. So whoever is
+ * at their other ends sees the program's end of them, and not ours. */
+void session_let_go(const struct session *s);
 void session_close(struct session *s);
 
 /* Wait for what comes next; never negative: a lost thoxd is an outcome. */

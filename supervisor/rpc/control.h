@@ -291,15 +291,15 @@ enum control_kind {
  * reply. thoxctl shows a value as it comes, key by key, so a new key needs no
  * change there; a key that ends in _bytes, _us or _ms is shown for people as
  * a size or a time.
- *   ps         {} -> [{pid, name, version, runtime, state, started_ms (time
- *              of day), cpu_us, memory_bytes}, …]; state: "running",
+ *   ps         {} -> [{pid, name, version, runtime, service (or nil), state,
+ *              started_ms (time of day), cpu_us, memory_bytes}, …]; state: "running",
  *              "paused", "starting", "ending"
  *   status     {} -> {software, pid, keeper_pid, uptime_ms, restarts, mount,
  *              store, lua, kernel, processes, sandbox: {layer: text}, …}
  *   status     {pid} -> what ps tells of it, limits: {…}, sandbox: {…} as
  *              the kernel tells it
  *   kill, terminate, pause, resume     {pid | name} -> {pids: […]}; a name
- *              means every process of that program; NOT_FOUND: none
+ *              means every process of that program or service; NOT_FOUND: none
  *   mount      {dir?} -> {dir}      dir is absolute
  *   unmount    {dir?} -> {dir}
  *   label      {name?} -> {label}     with a name: that is it from now on

@@ -256,6 +256,31 @@ static void copy_options(lua_State *L, int options)
 	}
 }
 
+/* Without a word about it, a child has its parent's variables. The options are
+ * on the top. */
+static void inherit_env(lua_State *L)
+{
+	bool said = lua_getfield(L, -1, "env") != LUA_TNIL;
+	struct mp_reader r;
+	uint32_t n;
+
+	lua_pop(L, 1);
+	if (said || runner.env.size == 0)
+		return;
+	mp_reader_init(&r, runner.env.p, runner.env.size);
+	n = mp_read_map(&r);
+	lua_createtable(L, 0, (int)n); /* options env */
+	while (n-- > 0) {
+		struct mp_bytes key = mp_read_str(&r);
+		struct mp_bytes value = mp_read_str(&r);
+
+		lua_pushlstring(L, key.p, key.size);
+		lua_pushlstring(L, value.p, value.size);
+		lua_rawset(L, -3);
+	}
+	lua_setfield(L, -2, "env");
+}
+
 /* What is run is in slot 1, the options are in slot 2. */
 static int run(lua_State *L, const char *what)
 {
@@ -272,6 +297,7 @@ static int run(lua_State *L, const char *what)
 	luaL_checktype(L, 2, LUA_TTABLE);
 	lua_newtable(L); /* what options table */
 	copy_options(L, 2);
+	inherit_env(L);
 	lua_pushvalue(L, 1);
 	lua_setfield(L, 3, what);
 	n = lua_call_zero(L, "process.run", 1); /* … pid [up] */

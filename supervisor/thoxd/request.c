@@ -108,7 +108,8 @@ static bool meant(const struct request *q, const struct run *run)
 
 	if (a->pid)
 		return (uint64_t)run_pid(run) == a->pid;
-	return mp_bytes_equal(a->name, run->name);
+	return mp_bytes_equal(a->name, run->name) ||
+	       (run->service[0] && mp_bytes_equal(a->name, run->service));
 }
 
 static int do_signal(struct request *q)

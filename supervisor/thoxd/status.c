@@ -101,7 +101,7 @@ uint64_t status_memory_bytes(pid_t pid)
 /* --- a process ------------------------------------------------------------
  */
 
-#define RUN_FIELDS 8
+#define RUN_FIELDS 9
 
 static void run_fields(struct mp_writer *w, const struct run *run)
 {
@@ -111,6 +111,11 @@ static void run_fields(struct mp_writer *w, const struct run *run)
 	text(w, "name", run->name);
 	number(w, "version", run->version);
 	text(w, "runtime", run->runtime);
+	mp_write_str(w, "service");
+	if (run->service[0])
+		mp_write_str(w, run->service);
+	else
+		mp_write_nil(w);
 	text(w, "state", run_state(run));
 	number(w, "started_ms", run->started_ms);
 	number(w, "cpu_us", status_cpu_us(pid));
