@@ -103,7 +103,8 @@ teardown() {
 	spawn station
 	passes <<-'LUA'
 		local net = require "net"
-		local ok, result = net.call("station", 5)
+		local patient = {timeout = 60}
+		local ok, result = net.call("station", 5, patient)
 		check(ok)
 		is(result[1], 5)
 		is(result[2], "station")
@@ -114,15 +115,29 @@ teardown() {
 		ok, message, code = net.call("station", 1, {to = "elsewhere"})
 		is(message, "no link to elsewhere")
 		is(code, status.NOT_FOUND)
-		check(net.call("station", 1, {to = "here"}))
+		check(net.call("station", 1, {to = "here", timeout = 60}))
 		is(net.send("news", "rain"), true)
 	LUA
 	wait_until has_line "$out" "heard rain"
 	passes <<-'LUA'
-		local ok, result = require("net").call("station", "stop")
+		local ok, result = require("net").call("station", "stop", {timeout = 60})
 		is(result, "bye")
 	LUA
 	ended_with 0
+}
+
+@test "a call of net waits half a second, unless it says more" {
+	service sleepy <<-'LUA'
+		require("net").serve("sleepy", function() os.sleep(3600) end)
+		ready()
+	LUA
+	spawn sleepy
+	passes <<-'LUA'
+		local ok, message, code = require("net").call("sleepy")
+		is(ok, false)
+		is(message, "no answer in 0.5 s")
+		is(code, status.TIMEOUT)
+	LUA
 }
 
 @test "log names the level, each line of its own" {

@@ -13,5 +13,5 @@ for _ = 1, rounds do
 	assert(rpc.ping.echo(payload) == payload)
 end
 local seconds = rpc.clock() - start
-print(("%d calls of %d bytes: %.1f microseconds each"):format(rounds, #payload,
-	seconds / rounds * 1e6))
+print(("%d calls of %d bytes: %.1f microseconds each"):format(
+	rounds, #payload, seconds / rounds * 1e6))

@@ -14,6 +14,6 @@ function daemon.rpc.ping.echo(_, ...)
 end
 
 function daemon.rpc.ping.greet(request, who)
-	return ("hello %s, from process %d to process %d"):format(who or "nobody",
-		os.pid(), request.pid)
+	return ("hello %s, from process %d to process %d"):format(
+		who or "nobody", os.pid(), request.pid)
 end

@@ -2,7 +2,7 @@
 
 ---@class NetOptions
 ---@field to? string the label of a machine: this one without it
----@field timeout? number seconds
+---@field timeout? number seconds; 0.5 without it
 
 ---The service-name bus.
 ---@class Net
@@ -26,6 +26,9 @@ function net.call(name, payload, options) end
 ---@param name string
 ---@param payload? Value
 ---@param options? NetOptions
+---@return boolean ok
+---@return string? message unless ok
+---@return integer? status
 function net.send(name, payload, options) end
 
 ---@param name string

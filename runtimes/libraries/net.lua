@@ -3,6 +3,8 @@
 
 local thox = require "thox"
 
+local TIMEOUT = 0.5 -- seconds, where a call says nothing of it
+
 local M = {}
 
 local serving, listening = {}, {} -- by name
@@ -48,7 +50,7 @@ function M.listen(name, handler)
 	os.listen(0, name)
 end
 
--- true, result | false, message, status
+-- true, result | false, message, status; {to = label, timeout = seconds}
 function M.call(name, payload, options)
 	local why = no_link(options)
 	if why then
@@ -57,7 +59,7 @@ function M.call(name, payload, options)
 	local cid = os.call {
 		name = name,
 		args = { payload, n = 1 },
-		timeout = options and options.timeout,
+		timeout = options and options.timeout or TIMEOUT,
 	}
 	local status, result = os.wait(cid)
 	if status == os.status.OK then
