@@ -2,6 +2,7 @@
 # Services: started, watched, restarted, replaced and stopped by thoxd.
 
 load helper
+load services
 
 setup() {
 	start_thox
@@ -13,32 +14,6 @@ setup() {
 teardown() {
 	cd /
 	stop_thox
-}
-
-# define NAME LINE...: a service; [service] is there already.
-define() {
-	local name=$1
-
-	shift
-	printf '%s\n' '[service]' "$@" | thoxctl store put "services/$name" - >/dev/null
-}
-
-# field NAME KEY: of thoxctl show.
-field() {
-	thoxctl --json show "$1" | jq -r ".[0].$2"
-}
-
-state_is() {
-	[[ $(field "$1" state) == "$2" ]]
-}
-
-# of its first instance
-pid_of_service() {
-	field "$1" 'pid // 0'
-}
-
-logged() {
-	thoxctl logs "$1" | grep -qF -- "$2"
 }
 
 # starts_of NAME: how often it has begun, by its log.

@@ -39,6 +39,8 @@ static void add_human(json_t *row)
 		json_object_set_new(row, "pid", json_null());
 	if (json_integer_value(json_object_get(row, "restarts")) == 0)
 		json_object_set_new(row, "restarts", json_null());
+	if (json_integer_value(json_object_get(row, "next_ms")) == 0)
+		json_object_set_new(row, "next_ms", json_null());
 }
 
 int ctl_service_list(struct ctl *ctl)
@@ -50,6 +52,7 @@ int ctl_service_list(struct ctl *ctl)
 		{ "PID", "pid", true, false },
 		{ "RESTARTS", "restarts", true, false },
 		{ "BOOT", "on", false, false },
+		{ "NEXT", "next_ms", false, false },
 		{ "PROGRAM", "program", false, true },
 		{ "DESCRIPTION", "description", false, true },
 		{ NULL, NULL, false, false },
@@ -189,6 +192,22 @@ static void print_enabled(const json_t *row)
 	put("boot", text);
 }
 
+/* It is followed while the service is enabled. */
+static void print_schedule(const json_t *row)
+{
+	const json_t *next = json_object_get(row, "next_ms");
+	const char *schedule = ctl_service_text(row, "schedule");
+	char when[VALUE_TEXT_BYTES], text[VALUE_TEXT_BYTES + 64];
+
+	if (!*schedule)
+		return;
+	value_text("next_ms", next, when);
+	snprintf(text, sizeof(text), "%.200s (%s%.100s)", schedule,
+		 json_integer_value(next) > 0 ? "next " : "",
+		 json_integer_value(next) > 0 ? when : "not followed");
+	put("schedule", text);
+}
+
 static void print_service(const json_t *row)
 {
 	const json_t *instances = json_object_get(row, "instances");
@@ -206,7 +225,7 @@ static void print_service(const json_t *row)
 				  "from the next start on");
 	put("problem", ctl_service_text(row, "problem"));
 	print_enabled(row);
-	put("schedule", ctl_service_text(row, "schedule"));
+	print_schedule(row);
 	put("program", ctl_service_text(row, "program"));
 	put_list("provides", json_object_get(row, "provides"));
 	put_list("requires", json_object_get(row, "requires"));

@@ -193,12 +193,33 @@ static void printable(const char *text, char ret[VALUE_TEXT_BYTES])
 	ret[n] = '\0';
 }
 
+/* A moment that is to come. */
+static void future_text(uint64_t value_ms, char ret[VALUE_TEXT_BYTES])
+{
+	char text[UNITS_TEXT_BYTES];
+	struct timespec now;
+	uint64_t now_ms;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	units_format_us(value_ms > now_ms ? (value_ms - now_ms) * 1000 : 0,
+			text);
+	snprintf(ret, VALUE_TEXT_BYTES, "in %s", text);
+}
+
 static void integer_text(const char *key, json_int_t number,
 			 char ret[VALUE_TEXT_BYTES])
 {
 	uint64_t value = number < 0 ? 0 : (uint64_t)number;
 	char text[UNITS_TEXT_BYTES];
 
+	if (strcmp(key, "next_ms") == 0) {
+		if (value > 0)
+			future_text(value, ret);
+		else
+			strcpy(ret, "-");
+		return;
+	}
 	if (strcmp(key, "started_ms") == 0 || strcmp(key, "since_ms") == 0 ||
 	    strcmp(key, "ended_ms") == 0) {
 		struct timespec now;

@@ -91,6 +91,7 @@ struct service *service_free(struct service *sv)
 	if (!sv)
 		return NULL;
 	drop_instances(sv);
+	service_schedule_forget(sv);
 	service_config_unref(sv->config);
 	free(sv->problem);
 	free(sv->failure);

@@ -56,6 +56,12 @@ struct service_end {
 	char *detail; /* owned; NULL: none */
 };
 
+/* A schedule that is followed, as its definition says it. */
+struct service_times {
+	struct service_config *config;
+	struct timetable table;
+};
+
 #define INSTANCE_EVENTS 16U
 
 struct service_instance {
@@ -90,8 +96,8 @@ struct service {
 	/* to be looked at when the turn of the loop is over */
 	bool group_restarts;
 	bool limit_met;
-	char *failure; /* owned: why its last job failed */
-	struct timetable timetable;
+	char *failure;		     /* owned: why its last job failed */
+	struct service_times *times; /* NULL: no schedule is followed */
 	unsigned n_instances;
 	struct service_instance *instances;
 	char name[SERVICE_NAME_BYTES];
@@ -136,6 +142,12 @@ void instance_name(const struct service_instance *in,
 		   char ret[SERVICE_NAME_BYTES + 16]);
 /* Its process: 0 when there is none. */
 pid_t instance_pid(const struct service_instance *in);
+
+/* service_schedule.c: its definition or enablement may have changed; when the
+ * clock starts it next, 0: never. */
+void service_schedule_follow(struct service *sv);
+void service_schedule_forget(struct service *sv);
+int64_t service_schedule_next(const struct service *sv);
 
 /* service_reject.c: the version that @in went over to is no good: the store
  * goes back to the one before, and keeps the other as refused. */

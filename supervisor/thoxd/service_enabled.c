@@ -119,8 +119,13 @@ int services_enable(struct services *m, const char *name, bool on)
 
 	if (r == 0)
 		r = save(m);
-	if (r == 0)
+	if (r == 0) {
+		struct service *sv = services_find(m, name);
+
+		if (sv)
+			service_schedule_follow(sv);
 		return 0;
+	}
 	/* what is not kept was not said */
 	said = find(m, name);
 	if (said && was_said) {

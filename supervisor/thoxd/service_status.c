@@ -151,7 +151,12 @@ static bool is_bare_template(const struct service *sv)
 	       !sv->ref.instance[0] && !sv->config->definition->instances;
 }
 
-#define FIELDS		24
+static uint64_t next_ms(const struct service *sv)
+{
+	return (uint64_t)service_schedule_next(sv) * 1000;
+}
+
+#define FIELDS		25
 #define DETAILED_FIELDS 1
 
 void service_status_write(struct mp_writer *w, const struct service *sv,
@@ -182,6 +187,7 @@ void service_status_write(struct mp_writer *w, const struct service *sv,
 	flag(w, "template", is_bare_template(sv));
 	text(w, "problem", sv->problem);
 	text(w, "schedule", d ? d->schedule_text : NULL);
+	number(w, "next_ms", next_ms(sv));
 	names(w, "provides", d ? &d->provides : NULL);
 	names(w, "requires", d ? &d->requires : NULL);
 	names(w, "wants", d ? &d->wants : NULL);

@@ -105,6 +105,7 @@ static struct service *add(struct services *m, const char *name)
 	m->n++;
 	table_add(&m->by_name, &sv->entry,
 		  table_hash(sv->name, strlen(sv->name)));
+	service_schedule_follow(sv);
 	return sv;
 }
 
@@ -136,6 +137,7 @@ static void refresh(struct service *sv)
 		log_warnx("service %s: its definition cannot be used: %s",
 			  sv->name, sv->problem);
 	(void)place(sv);
+	service_schedule_follow(sv);
 	if (sv->gone)
 		defer(sv->services);
 }
@@ -447,8 +449,8 @@ void services_over_limit(struct service *sv)
 
 /* --- deferred ------------------------------------------------------------- */
 
-static void order_one(struct services *m, enum services_order order,
-		      struct service *sv)
+void services_order_one(struct services *m, enum services_order order,
+			struct service *sv)
 {
 	struct services_plan plan = { 0 };
 	struct order_problem problem;
@@ -471,7 +473,7 @@ static void start_on_limit(struct services *m, struct service *sv)
 		log_warnx("service %s: there is no service %s to start",
 			  sv->name, name);
 	if (other)
-		order_one(m, SERVICES_START, other);
+		services_order_one(m, SERVICES_START, other);
 }
 
 struct group_of {
@@ -549,6 +551,7 @@ int services_init(struct services *m, struct server *s)
 	list_init(&m->waits);
 	list_init(&m->enabled);
 	ev_timer_init(&m->deferred, on_deferred, 0., 0.);
+	services_clock_init(m);
 	r = order_new(&m->order);
 	return r ? r : jobs_new(m->order, &jobs_ops, m, &m->jobs);
 }
@@ -594,7 +597,7 @@ static void start_enabled(struct services *m)
 		r = services_apply(m, SERVICES_START, &plan, &problem);
 	services_plan_deinit(&plan);
 	for (size_t i = 0; r < 0 && i < n; i++)
-		order_one(m, SERVICES_START, roots[i]);
+		services_order_one(m, SERVICES_START, roots[i]);
 }
 
 void services_begin(struct services *m)
@@ -609,6 +612,7 @@ void services_begin(struct services *m)
 	services_each_enabled(m, load_enabled);
 	m->begun = true;
 	start_enabled(m);
+	services_clock_begin(m);
 }
 
 void services_end(struct services *m)
@@ -620,6 +624,7 @@ void services_end(struct services *m)
 	size_t n = 0;
 
 	m->ending = true;
+	services_clock_end(m);
 	list_each(sv, after, &m->all, list)
 	{
 		if (nodes && is_there(sv))

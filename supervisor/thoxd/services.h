@@ -28,6 +28,15 @@ struct server;
 struct service;
 struct service_instance;
 
+/* Of service_schedule.c. */
+struct services_clock {
+	int fd; /* the kernel's timer; -1: none was needed yet */
+	ev_io io;
+	ev_timer settle;
+	int64_t offset_ns; /* of the time of day, to see that it was set */
+	struct list came;  /* what the file said */
+};
+
 struct services {
 	struct server *server;
 	struct order *order;
@@ -38,6 +47,7 @@ struct services {
 	struct list waits;   /* of requests, service_request.c */
 	struct list enabled; /* what was said of names, service_enabled.c */
 	ev_timer deferred;
+	struct services_clock clock;
 	bool begun;
 	bool ending;
 };
@@ -80,6 +90,15 @@ int services_apply(struct services *m, enum services_order order,
 		   const struct services_plan *plan,
 		   struct order_problem *ret_problem);
 void services_plan_deinit(struct services_plan *plan);
+/* Both, for one; what is in the way is logged. */
+void services_order_one(struct services *m, enum services_order order,
+			struct service *sv);
+
+/* service_schedule.c: times that have come are kept in the state directory;
+ * begin() when all services are known. */
+void services_clock_init(struct services *m);
+void services_clock_begin(struct services *m);
+void services_clock_end(struct services *m);
 
 /* service_enabled.c: what `enable` and `disable` said is kept in the state
  * directory, and wins over the definition. */

@@ -1,0 +1,28 @@
+# shellcheck shell=bash
+# For tests of services.
+
+# define NAME LINE...: a service; [service] is there already.
+define() {
+	local name=$1
+
+	shift
+	printf '%s\n' '[service]' "$@" | thoxctl store put "services/$name" - >/dev/null
+}
+
+# field NAME KEY: of thoxctl show.
+field() {
+	thoxctl --json show "$1" | jq -r ".[0].$2"
+}
+
+state_is() {
+	[[ $(field "$1" state) == "$2" ]]
+}
+
+# of its first instance
+pid_of_service() {
+	field "$1" 'pid // 0'
+}
+
+logged() {
+	thoxctl logs "$1" | grep -qF -- "$2"
+}
