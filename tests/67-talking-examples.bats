@@ -6,11 +6,12 @@ load helper
 source_dir=${THOX_SOURCE_DIR:-$BATS_TEST_DIRNAME/..}
 
 setup_file() {
-	start_thox '[thoxd]' 'mount = no'
+	start_thox '[thoxd]' 'mount = no' '[exec]' 'allow-run = **'
 	export mnt thox_sessions
 	local name
 
-	for name in ping ping-client kv chat-room chat workers; do
+	for name in ping ping-client kv chat-room chat workers log-calls \
+		rate-limit; do
 		install_program "$name" <"$source_dir/contrib/examples/$name.lua"
 	done
 }
@@ -123,6 +124,31 @@ enter() {
 	run -0 thoxctl --json call chat.members
 	[ "$output" = '[["Grace"]]' ]
 	run -2 thoxctl call chat.join 'a b'
+}
+
+@test "log-calls shows what a program asks for, and changes nothing" {
+	serve ping ping
+	[ "$(wc -l <"$source_dir/contrib/examples/log-calls.lua")" -le 20 ]
+	run -0 --separate-stderr thox-exec log-calls ping-client 2
+	[[ ${lines[0]} == "hello ping-client, from process "* ]]
+	# shellcheck disable=SC2154 # of bats
+	[ "$(sort <<<"$stderr" | uniq -c | tr -s ' ')" = \
+		$' 2 asks for clock\n 2 asks for ping.echo\n 1 asks for ping.greet' ]
+	install_program fails 'os.exit(7)'
+	run -7 thox-exec log-calls fails
+}
+
+@test "rate-limit slows a program down that knows nothing of it" {
+	local before after
+
+	serve ping ping
+	before=$(date +%s%N)
+	run -0 thox-exec rate-limit 20 ping-client 10
+	after=$(date +%s%N)
+	# 13 calls at 20 a second: 0.6 s at least.
+	((after - before > 550000000))
+	run -2 thox-exec rate-limit x ping-client
+	assert_output_has "usage: rate-limit"
 }
 
 @test "workers share the work, whatever their number" {
