@@ -181,7 +181,8 @@ teardown() {
 		end
 		fails("string expected", os.run_program)
 		fails("no such program", os.run_program, "nobody")
-		fails("does not know", function() os.run_code("x", {nonsense = 1}) end)
+		fails("nonsense: .* not know", function() os.run_code("x", {nonsense = 1}) end)
+		fails("context: a context is wanted", function() os.run_code("x", {context = 99}) end)
 		fails("string expected", os.bind, {})
 		fails("number expected", os.wait_exit, "x")
 	LUA

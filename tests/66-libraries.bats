@@ -24,6 +24,7 @@ teardown() {
 		  return "hello " .. who, request.pid
 		end
 		function daemon.rpc.greeter.fail() error("on purpose") end
+		function daemon.rpc.greeter.throw() error({}) end
 		function daemon.rpc.greeter.stop() daemon.stop() end
 		ready()
 	LUA
@@ -36,6 +37,8 @@ teardown() {
 		local ok, err = pcall(rpc.greeter.fail)
 		is(err.status, status.ERROR)
 		check(tostring(err):find("^greeter.fail: ERROR: .*on purpose"), tostring(err))
+		ok, err = pcall(rpc.greeter.throw)
+		is(tostring(err), "greeter.throw: ERROR: (error object is a table value)")
 		ok, err = pcall(rpc.greeter.nothing)
 		is(err.status, status.NOT_FOUND)
 		ok, err = pcall(rpc.nobody.there)

@@ -225,10 +225,27 @@ static void convert_context(lua_State *L, const char *key)
 
 	if (!lua_isinteger(L, -1))
 		return;
-	if (!context_check(L, lua_gettop(L), &c) || !c)
+	c = context_find((uint64_t)lua_tointeger(L, -1));
+	if (!c)
 		luaL_error(L, "%s: a context is wanted, which is open", key);
 	context_push(L, c);
 	lua_replace(L, -2);
+}
+
+/* thoxd would not know it either, and not say which it is. */
+static void check_option(lua_State *L, const char *key)
+{
+	static const char *const known[] = {
+		"args",	   "context", "env",   "limits", "name",    "policy",
+		"runtime", "stderr",  "stdin", "stdout", "storage",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (strcmp(key, known[i]) == 0)
+			return;
+	luaL_error(L,
+		   "%s: os.run_program and os.run_code do not know this option",
+		   key);
 }
 
 /* Copy the options at @options, as process.run takes them, to the table on
@@ -245,6 +262,7 @@ static void copy_options(lua_State *L, int options)
 
 		if (!key)
 			luaL_error(L, "the options have names");
+		check_option(L, key);
 		for (size_t i = 0; i < ARRAY_SIZE(stdio_keys); i++)
 			if (strcmp(key, stdio_keys[i]) == 0)
 				convert_stream(L, key, i == 0);

@@ -10,7 +10,9 @@
 
 #include <errno.h>
 #include <lauxlib.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "rpc/status.h"
 #include "runner/context.h"
@@ -155,6 +157,7 @@ static void answer_error(lua_State *L, struct job *job)
 {
 	int status = STATUS_ERROR;
 	const char *text;
+	char other[64];
 	size_t size;
 
 	if (!job->served || !job->served->cid)
@@ -168,10 +171,13 @@ static void answer_error(lua_State *L, struct job *job)
 			status = STATUS_ERROR;
 	}
 	text = lua_tolstring(L, -1, &size);
-	if (text)
-		fail(job, status, text, size);
-	else
-		fail(job, status, "", 0);
+	if (!text && !lua_isnil(L, -1)) {
+		snprintf(other, sizeof(other), "(error object is a %s value)",
+			 luaL_typename(L, -1));
+		text = other;
+		size = strlen(other);
+	}
+	fail(job, status, text ? text : "", size);
 }
 
 static void run_job(lua_State *L, struct mailbox *box, struct job *job)
