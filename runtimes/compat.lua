@@ -99,6 +99,39 @@ function string.format(format, ...)
 	return raw_format(format, unpack(values, 1, values.n))
 end
 
+-- --- the three streams by their older names ---------------------------------------
+
+local function check_stream(file, name, stream)
+	if file ~= nil and file ~= io[stream] then
+		error("io." .. name .. ": a program has no files but its three streams", 3)
+	end
+	return io[stream]
+end
+
+function io.input(file)
+	return check_stream(file, "input", "stdin")
+end
+
+function io.output(file)
+	return check_stream(file, "output", "stdout")
+end
+
+function io.flush()
+	return io.stdout:flush()
+end
+
+function io.close(file)
+	return (file or io.stdout):close()
+end
+
+-- There is one locale.
+function os.setlocale(locale)
+	if locale == nil or locale == "" or locale == "C" or locale == "POSIX" then
+		return "C"
+	end
+	return nil
+end
+
 -- --- basic functions ------------------------------------------------------------
 
 G.unpack = unpack
@@ -307,6 +340,15 @@ function utf8.offset(s, ...)
 end
 
 math.mod = math.fmod
+
+local atan = math.atan
+
+function math.atan2(y, x)
+	if not tonumber(x) then
+		bad(2, "atan2", "number expected, got " .. (x == nil and "no value" or type(x)))
+	end
+	return atan(y, x)
+end
 
 function math.pow(x, y)
 	return x ^ y

@@ -126,3 +126,81 @@ compat() {
 		[[ $output == function || $output == table ]]
 	done
 }
+
+# Every function and variable of the manuals of Lua 5.0 to 5.5, as far as one
+# is not a library of its own.
+all_names() {
+	cat <<-'NAMES'
+		assert collectgarbage dofile error getfenv getmetatable ipairs load
+		loadfile loadstring module next pairs pcall print rawequal rawget rawlen
+		rawset require select setfenv setmetatable tonumber tostring type unpack
+		xpcall warn _G _VERSION gcinfo newproxy
+		coroutine.close coroutine.create coroutine.isyieldable coroutine.resume
+		coroutine.running coroutine.status coroutine.wrap coroutine.yield
+		package.config package.cpath package.loaded package.loaders
+		package.loadlib package.path package.preload package.searchers
+		package.searchpath package.seeall
+		string.byte string.char string.dump string.find string.format
+		string.gfind string.gmatch string.gsub string.len string.lower
+		string.match string.pack string.packsize string.rep string.reverse
+		string.sub string.unpack string.upper
+		utf8.char utf8.charpattern utf8.codepoint utf8.codes utf8.len
+		utf8.offset
+		table.concat table.create table.foreach table.foreachi table.getn
+		table.insert table.maxn table.move table.pack table.remove table.setn
+		table.sort table.unpack
+		math.abs math.acos math.asin math.atan math.atan2 math.ceil math.cos
+		math.cosh math.deg math.exp math.floor math.fmod math.frexp math.huge
+		math.ldexp math.log math.log10 math.max math.maxinteger math.min
+		math.mininteger math.mod math.modf math.pi math.pow math.rad math.random
+		math.randomseed math.sin math.sinh math.sqrt math.tan math.tanh
+		math.tointeger math.type math.ult
+		bit32.arshift bit32.band bit32.bnot bit32.bor bit32.btest bit32.bxor
+		bit32.extract bit32.replace bit32.lrotate bit32.lshift bit32.rrotate
+		bit32.rshift
+		io.close io.flush io.input io.lines io.open io.output io.popen io.read
+		io.stderr io.stdin io.stdout io.tmpfile io.type io.write
+		os.clock os.date os.difftime os.execute os.exit os.getenv os.remove
+		os.rename os.setlocale os.time os.tmpname
+		debug.debug debug.getfenv debug.gethook debug.getinfo debug.getlocal
+		debug.getmetatable debug.getregistry debug.getupvalue debug.getuservalue
+		debug.setcstacklimit debug.setfenv debug.sethook debug.setlocal
+		debug.setmetatable debug.setupvalue debug.setuservalue debug.traceback
+		debug.upvalueid debug.upvaluejoin
+		io.stdin.close io.stdin.flush io.stdin.lines io.stdin.read
+		io.stdin.seek io.stdin.setvbuf io.stdin.write
+	NAMES
+}
+
+@test "what cannot be had is what its manual page says, and no more" {
+	local page=${BATS_TEST_DIRNAME}/../man/thox-runtimes.7
+
+	all_names | thox-exec -r compat -e 'for name in io.read("a"):gmatch("%S+") do
+		local at = _G
+		for part in name:gmatch("[^.]+") do at = type(at) == "table" and at[part]
+			or io.type(at) and at[part] or nil end
+		if at == nil then print((name:gsub("^io.stdin.", "file:"))) end
+	end' | sort >"$BATS_TEST_TMPDIR/missing"
+	# The names that the section has in parentheses.
+	sed -n '/^.SS What cannot be had/,/^.SH/p' "$page" | tr '\n' ' ' |
+		grep -o '([a-z][^()]*)' | tr -d '(),' | tr ' ' '\n' |
+		grep -E '^(dofile|loadfile|[a-z]+[.:][a-z]+)$' |
+		grep -vxF coroutine.running | sort >"$BATS_TEST_TMPDIR/said"
+	diff "$BATS_TEST_TMPDIR/said" "$BATS_TEST_TMPDIR/missing"
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/said")" -gt 20 ]
+}
+
+@test "the streams go by their older names" {
+	run -0 thox-exec -r compat - <<-'LUA'
+		io.output():write(io.input() == io.stdin and "same" or "other", "\n")
+		io.flush()
+		print(pcall(io.input, "x"))
+		print(os.setlocale(), os.setlocale("de_DE"))
+		print(math.atan2(1, 0) == math.pi / 2, pcall(math.atan2, 1))
+		io.close()
+	LUA
+	[[ ${lines[0]} == same ]]
+	[[ ${lines[1]} == *"io.input: a program has no files"* ]]
+	[[ ${lines[2]} == $'C\tnil' ]]
+	[[ ${lines[3]} == $'true\tfalse\tbad argument #2 to '* ]]
+}
