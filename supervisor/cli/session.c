@@ -79,7 +79,7 @@ static int send_request(struct session *s, const struct text *text)
 	_cleanup_(fd_closep) int stdin_fd = -1;
 	int fds[4] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, text->fd };
 	struct request q = { .options = s->options, .text = text };
-	struct mp_writer w;
+	struct mp_writer w = { 0 };
 	unsigned rows, columns;
 	int r;
 

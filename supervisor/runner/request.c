@@ -73,7 +73,8 @@ void request_answer(uint64_t id, int status, struct mp_bytes message,
 		r->fds[i] = fds[i];
 	if (size >= sizeof(r->message))
 		size = sizeof(r->message) - 1;
-	memcpy(r->message, message.p, size);
+	if (size > 0)
+		memcpy(r->message, message.p, size);
 	r->message[size] = '\0';
 	r->status = status;
 	r->value = value;
