@@ -56,6 +56,10 @@ refused_use() {
 	refused_use "foo: no such command" thoxctl foo
 	refused_use "store: no command given" thoxctl store
 	refused_use "store foo: no such command" thoxctl store foo
+	refused_use "cal: no such command; did you mean 'call'?" thoxctl cal x
+	refused_use "store pit: no such command; did you mean 'store put'?" thoxctl store pit
+	refused_use "usage: thoxctl bus; try" thoxctl bus x
+	refused_use "--foo: no such option" thoxctl tree --foo
 	refused_use "--foo: no such option" thoxctl --foo ps
 	refused_use "usage: thoxctl ps" thoxctl ps 1
 	refused_use "usage: thoxctl kill" thoxctl kill

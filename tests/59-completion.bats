@@ -76,6 +76,25 @@ offers() {
 	[ -z "$output" ]
 }
 
+@test "every option of a command of thoxctl is completed" {
+	local command option count=0
+
+	while read -r command; do
+		# shellcheck disable=SC2086 # may be two words
+		for option in $(thoxctl $command --help |
+			sed -n '/^Options of this command/,/^$/p' |
+			grep -oE -- '--[a-z-]+'); do
+			echo "$command $option"
+			run offers thoxctl $command "$option"
+			[[ " $output " == *" $option "* ]]
+			has_line "$completion/_thox" "$option"
+			has_line "$completion/thoxctl.fish" "${option#--}"
+			count=$((count + 1))
+		done
+	done < <(commands)
+	((count > 10))
+}
+
 @test "bash completes every command of thoxctl and no other" {
 	run offers thoxctl ''
 	[ "$(tr ' ' '\n' <<<"$output" | sort)" = "$(commands | cut -d ' ' -f 1 | sort -u)" ]

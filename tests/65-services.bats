@@ -153,6 +153,8 @@ ends_with_reason() {
 	[ "$(thoxctl --json ps | jq length)" -eq 0 ]
 	run thoxctl tree --services
 	assert_output_has "web inactive" "└─ app inactive" "   └─ db inactive"
+	run -4 thoxctl tree nobody
+	assert_output_has "no such service: nobody"
 	run thoxctl tree app
 	[ "${lines[0]}" = "app inactive" ]
 	[ "${lines[1]}" = "└─ db inactive" ]

@@ -79,6 +79,19 @@ _thox_exec() {
 _thoxctl_for_services=" start stop restart try-restart reload reset enable \
 disable list tree show is-active is-enabled is-failed cat edit rollback "
 
+# Options of a command's own.
+_thoxctl_options() {
+	case $1 in
+	call) echo --timeout ;;
+	listen) echo --count ;;
+	tree) echo --services ;;
+	start | stop | restart | try-restart) echo --timeout --no-wait --dry-run ;;
+	reload | reset) echo --timeout --no-wait ;;
+	enable | disable) echo --now ;;
+	logs) echo --follow --lines --since --until --grep --priority --output ;;
+	esac
+}
+
 _thoxctl() {
 	local cur word words=()
 
@@ -89,7 +102,7 @@ _thoxctl() {
 	COMPREPLY=()
 	if [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "--json --user --system \
-			--help --version" -- "$cur")
+			--help --version $(_thoxctl_options "${words[0]:-}")" -- "$cur")
 		return
 	fi
 	if [[ -n ${words[0]:-} && $_thoxctl_for_services == *" ${words[0]} "* ]]; then
@@ -126,9 +139,7 @@ _thoxctl() {
 			$(_thox_processes)" -- "$cur")
 		;;
 	logs*)
-		mapfile -t COMPREPLY < <(compgen -W "$(_thox_names services) \
-			--follow --lines --since --until --grep --priority \
-			--output" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "$(_thox_names services)" -- "$cur")
 		;;
 	verify)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")

@@ -52,6 +52,23 @@ for command in call push listen trace
     complete -c thoxctl -n "__thoxctl_at $command" -a '(__thoxctl_bus)'
 end
 complete -c thoxctl -n '__thoxctl_at trace' -a '(__thoxctl_processes)'
+complete -c thoxctl -n 'contains -- call (__thoxctl_words)[1]' -s t -l timeout -x -d 'wait no longer'
+complete -c thoxctl -n 'contains -- listen (__thoxctl_words)[1]' -s n -l count -x -d 'end after so many'
+complete -c thoxctl -n 'contains -- tree (__thoxctl_words)[1]' -l services -d 'services, not processes'
+for command in start stop restart try-restart reload reset
+    complete -c thoxctl -n "contains -- $command (__thoxctl_words)[1]" -s t -l timeout -x -d 'wait no longer'
+    complete -c thoxctl -n "contains -- $command (__thoxctl_words)[1]" -l no-wait -d 'do not wait'
+end
+for command in start stop restart try-restart
+    complete -c thoxctl -n "contains -- $command (__thoxctl_words)[1]" -s n -l dry-run -d 'only say what would happen'
+end
+for command in enable disable
+    complete -c thoxctl -n "contains -- $command (__thoxctl_words)[1]" -l now -d 'at once, too'
+end
+complete -c thoxctl -n 'contains -- logs (__thoxctl_words)[1]' -s f -l follow -d 'go on with what comes'
+for option in lines since until grep priority output
+    complete -c thoxctl -n 'contains -- logs (__thoxctl_words)[1]' -l $option -x
+end
 for command in mount unmount
     complete -c thoxctl -n "__thoxctl_at $command" -a '(__fish_complete_directories)'
 end

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/exit.h"
+#include "base/suggest.h"
 #include "base/util.h"
 #include "cli/say.h"
 
@@ -343,23 +344,41 @@ static const struct command *find(int argc, char **argv, int *ret_words)
 static int wrong_use(const struct command *c)
 {
 	if (c)
-		say("usage: thoxctl %s %s; try 'thoxctl %s --help'", c->name,
-		    c->operands, c->name);
+		say("usage: thoxctl %s%s%s; try 'thoxctl %s --help'", c->name,
+		    c->operands[0] ? " " : "", c->operands, c->name);
 	else
 		say("try 'thoxctl --help'");
 	return CTL_USAGE;
 }
 
+/* Nor is it one; one of the table may have been meant. */
+static void say_unknown(const char *command)
+{
+	struct suggest s;
+
+	suggest_init(&s, command);
+	for (size_t i = 0; i < ctl_n_commands; i++)
+		suggest_offer(&s, ctl_commands[i].name);
+	if (s.name[0])
+		say("%s: no such command; did you mean '%s'?", command, s.name);
+	else
+		say("%s: no such command", command);
+}
+
 static int no_command(int argc, char **argv)
 {
-	if (argc < 1)
+	char two[64];
+
+	if (argc < 1) {
 		say("no command given");
-	else if (strcmp(argv[0], "store") == 0 && argc < 2)
+	} else if (strcmp(argv[0], "store") != 0) {
+		say_unknown(argv[0]);
+	} else if (argc < 2) {
 		say("store: no command given");
-	else if (strcmp(argv[0], "store") == 0)
-		say("store %s: no such command", argv[1]);
-	else
-		say("%s: no such command", argv[0]);
+	} else {
+		snprintf(two, sizeof(two), "store %.50s", argv[1]);
+		say_unknown(two);
+	}
 	return wrong_use(NULL);
 }
 
@@ -418,7 +437,7 @@ static void build_options(const struct command *c, struct option_table *t)
 static int find_letter(const struct command *c, int letter)
 {
 	for (int i = 0; c && c->options && c->options[i].name; i++)
-		if (c->options[i].letter == letter)
+		if (letter && c->options[i].letter == letter)
 			return i;
 	return -1;
 }

@@ -410,6 +410,22 @@ static bool is_wanted_by(const json_t *rows, const char *name)
 	return false;
 }
 
+/* The trees of the services that are named. */
+static int print_named(struct tree *t, const struct ctl *ctl)
+{
+	int status = CTL_OK;
+
+	for (int i = 0; i < ctl->argc; i++) {
+		if (find(t->rows, ctl->argv[i])) {
+			print_tree(t, ctl->argv[i], 0);
+			continue;
+		}
+		say("no such service: %s", ctl->argv[i]);
+		status = CTL_NO_SUCH;
+	}
+	return status;
+}
+
 /* Without names: those that nobody requires or wants are the roots. */
 int ctl_service_tree(struct ctl *ctl)
 {
@@ -427,8 +443,7 @@ int ctl_service_tree(struct ctl *ctl)
 	if (ctl->json) {
 		value_dump(rows);
 	} else if (ctl->argc > 0) {
-		for (int k = 0; k < ctl->argc; k++)
-			print_tree(&t, ctl->argv[k], 0);
+		r = print_named(&t, ctl);
 	} else {
 		json_array_foreach(rows, i, row)
 		{
@@ -439,5 +454,5 @@ int ctl_service_tree(struct ctl *ctl)
 		}
 	}
 	json_decref(rows);
-	return CTL_OK;
+	return r;
 }
