@@ -1,7 +1,7 @@
 # Runs the console blocks of a Markdown file: prints a shell script whose
 # every step runs one command and compares what it prints with what the file
 # says. `…` in an expected line stands for anything; a line that is `…` alone
-# for any number of lines.
+# for any number of lines. A command goes on in lines that begin with `> `.
 
 function quoted(s) {
 	gsub(/'/, "'\\''", s)
@@ -27,6 +27,10 @@ function flush_step() {
 inside && /^\$ / {
 	flush_step()
 	command = substr($0, 3)
+	next
+}
+inside && /^> / && expected == "" {
+	command = command "\n" substr($0, 3)
 	next
 }
 inside {
