@@ -216,6 +216,11 @@ enum control_kind {
 	 */
 	CONTROL_NOTIFY = 44,
 
+	/* [46, id, calls, waiting, idle_ms]: answers CONTROL_WANT_USE: calls
+	 * that it has received in all, those that wait to be answered, and how
+	 * long it is since the last one came (it means nothing if none has) */
+	CONTROL_USE = 46,
+
 	/* --- contexts: thoxd to a process --- */
 
 	/*
@@ -268,6 +273,8 @@ enum control_kind {
 	 * on each link of it; when all have answered and no call is pending,
 	 * say CONTROL_NOTIFY "left" */
 	CONTROL_MOVE = 96,
+	/* [97, id]: to a runner: how was it called? Answered by CONTROL_USE */
+	CONTROL_WANT_USE = 97,
 };
 
 /*

@@ -66,6 +66,9 @@ void served_abandon(struct served *s);
 struct mailbox;
 void served_take(struct served *s, struct mailbox *box);
 
+/* For thoxd: CONTROL_USE. */
+void served_tell_use(uint64_t id);
+
 /* --- what happens ---------------------------------------------------------- */
 void served_on_call(struct channel *c, struct link_message *raw,
 		    const struct wire_message *m);

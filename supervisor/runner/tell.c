@@ -12,10 +12,9 @@
 
 #define MESSAGE_BYTES 64
 
-/* A kind and up to three numbers. */
-static void tell(int64_t kind, unsigned n, uint64_t a, uint64_t b, uint64_t c)
+/* A kind and up to four numbers. */
+static void tell_all(int64_t kind, unsigned n, const uint64_t numbers[])
 {
-	const uint64_t numbers[] = { a, b, c };
 	uint8_t buf[MESSAGE_BYTES];
 	struct mp_writer w;
 
@@ -25,6 +24,20 @@ static void tell(int64_t kind, unsigned n, uint64_t a, uint64_t b, uint64_t c)
 	for (unsigned i = 0; i < n; i++)
 		mp_write_uint(&w, numbers[i]);
 	control_send(&w);
+}
+
+static void tell(int64_t kind, unsigned n, uint64_t a, uint64_t b, uint64_t c)
+{
+	const uint64_t numbers[] = { a, b, c };
+
+	tell_all(kind, n, numbers);
+}
+
+void tell_use(uint64_t id, uint64_t calls, uint64_t waiting, uint64_t idle_ms)
+{
+	const uint64_t numbers[] = { id, calls, waiting, idle_ms };
+
+	tell_all(CONTROL_USE, 4, numbers);
 }
 
 void tell_want_zero(void)

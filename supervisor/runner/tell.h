@@ -13,6 +13,7 @@ void tell_link_closed(uint64_t link);
 void tell_context_closed(uint64_t context);
 void tell_stream_closed(unsigned number); /* of stdin, stdout, stderr */
 void tell_pipe_closed(uint64_t pipe, const char *end);
+void tell_use(uint64_t id, uint64_t calls, uint64_t waiting, uint64_t idle_ms);
 /* CONTROL_NOTIFY; @text may be NULL. */
 void tell_notice(const char *what, const char *text, size_t size);
 

@@ -19,13 +19,14 @@
 #include "runner/provide.h"
 #include "runner/request.h"
 #include "runner/route.h"
+#include "runner/served.h"
 #include "runner/syscalls.h"
 #include "runner/tell.h"
 #include "runner/trace.h"
 
 bool told_is(int64_t kind)
 {
-	return kind >= CONTROL_OPENED && kind <= CONTROL_MOVE;
+	return kind >= CONTROL_OPENED && kind <= CONTROL_WANT_USE;
 }
 
 /* --- taking apart -----------------------------------------------------------
@@ -112,6 +113,9 @@ static void read_fields(struct mp_reader *r, uint32_t n, struct told *t)
 	case CONTROL_FORGET:
 	case CONTROL_MOVE:
 		t->text = mp_read_str(r);
+		break;
+	case CONTROL_WANT_USE:
+		t->number = mp_read_uint(r);
 		break;
 	case CONTROL_CHILD_ENDED:
 		t->pid = mp_read_int(r);
@@ -259,6 +263,9 @@ static void take(const struct told *t, struct link_message *raw)
 		break;
 	case CONTROL_MOVE:
 		provide_move(t->text);
+		break;
+	case CONTROL_WANT_USE:
+		served_tell_use(t->number);
 		break;
 	case CONTROL_CHILD_ENDED:
 		event_child_ended((pid_t)t->pid, t->has_code ? &t->code : NULL,

@@ -351,6 +351,19 @@ int bus_take_over(struct mp_bytes name, struct principal *from,
 	return 0;
 }
 
+int bus_leave(struct mp_bytes name, struct principal *from)
+{
+	struct bus_name *n = find(from->server, name);
+	struct provider *provider = n ? find_provider(n, from) : NULL;
+
+	if (!provider)
+		return -ENOENT;
+	context_forget(provider->context, name);
+	tell_move(from, name);
+	provider_remove(provider);
+	return 0;
+}
+
 /* --- what is told ---------------------------------------------------------
  */
 

@@ -73,6 +73,10 @@ void bus_principal_gone(struct principal *p);
 int bus_take_over(struct mp_bytes name, struct principal *from,
 		  struct principal *to);
 
+/* It serves the name no more, and nobody does in its stead: its callers are
+ * told to leave. -ENOENT. */
+int bus_leave(struct mp_bytes name, struct principal *from);
+
 /* What it has bound while it waited serves from now on, and so does what it
  * will bind. */
 void bus_promote(struct principal *p);

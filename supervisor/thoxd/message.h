@@ -98,6 +98,7 @@ struct principal_message {
 	bool writer; /* that end of the pipe */
 	enum notice notice;
 	struct mp_bytes text; /* of a notice; size 0: none */
+	struct principal_use use;
 };
 int principal_message_parse(const void *data, size_t size, unsigned n_fds,
 			    struct principal_message *ret);

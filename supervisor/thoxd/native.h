@@ -54,6 +54,7 @@ struct native_call {
 	 * was cancelled, its deadline passed, the caller is gone), just before
 	 * it is freed. May be NULL. */
 	void (*on_drop)(struct native_call *c);
+	bool again;	/* of resolve.c: a service was waited for */
 	void *user;	/* the handler's */
 	ev_timer timer; /* the handler's: stopped with the call */
 

@@ -175,7 +175,7 @@ bool principal_takes(const struct link_message *m)
 	(void)mp_read_array(&r);
 	kind = mp_read_uint(&r);
 	return !r.bad &&
-	       (kind == CONTROL_NOTIFY ||
+	       (kind == CONTROL_NOTIFY || kind == CONTROL_USE ||
 		(kind >= CONTROL_WANT_ZERO && kind <= CONTROL_PIPE_CLOSED));
 }
 
@@ -215,8 +215,24 @@ int principal_message(struct principal *p, struct link_message *raw)
 	case CONTROL_NOTIFY:
 		notify(p, &m);
 		return 0;
+	case CONTROL_USE:
+		if (p->ops && p->ops->used)
+			p->ops->used(p, &m.use);
+		return 0;
 	}
 	return -EPROTO;
+}
+
+int principal_ask_use(struct principal *p)
+{
+	uint8_t buf[16];
+	struct mp_writer w;
+
+	mp_writer_init(&w, buf, sizeof(buf));
+	mp_write_array(&w, 2);
+	mp_write_uint(&w, CONTROL_WANT_USE);
+	mp_write_uint(&w, 0);
+	return principal_send(p, &w, NULL, 0);
 }
 
 /* --- who it is ------------------------------------------------------------

@@ -56,6 +56,13 @@ enum notice {
 	NOTICE_LEFT,
 };
 
+/* How it was called, as it says itself: CONTROL_USE. */
+struct principal_use {
+	uint64_t calls;	  /* that it has received */
+	uint64_t waiting; /* of them, those that it has not answered */
+	uint64_t idle_ms; /* since the last one came */
+};
+
 /* What happens to it; every one may be NULL. */
 struct principal_ops {
 	/* @text as long as the call */
@@ -63,6 +70,7 @@ struct principal_ops {
 		       struct mp_bytes text);
 	/* it has bound a name */
 	void (*bound)(struct principal *p, const char *name);
+	void (*used)(struct principal *p, const struct principal_use *use);
 };
 
 /* Something that waits until a principal's control link takes messages, or
@@ -155,6 +163,8 @@ int principal_message(struct principal *p, struct link_message *m);
 /* For it, over its control link: as peer_send(). */
 int principal_send(struct principal *p, const struct mp_writer *w,
 		   const int *fds, unsigned n_fds);
+/* CONTROL_WANT_USE: ops->used has the answer. */
+int principal_ask_use(struct principal *p);
 /* What is sent to it now would have to wait. */
 bool principal_busy(const struct principal *p);
 /* @w goes when it does not, or has ended. */

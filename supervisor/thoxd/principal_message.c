@@ -117,6 +117,13 @@ int principal_message_parse(const void *data, size_t size, unsigned n_fds,
 		m.pipe = read_number(&r);
 		m.writer = read_end(&r);
 		break;
+	case CONTROL_USE:
+		wanted = 5;
+		m.id = mp_read_uint(&r);
+		m.use.calls = mp_read_uint(&r);
+		m.use.waiting = mp_read_uint(&r);
+		m.use.idle_ms = mp_read_uint(&r);
+		break;
 	case CONTROL_NOTIFY:
 		wanted = items == 2 ? 2 : 3;
 		parse_notice(&r, items, &m);

@@ -15,6 +15,7 @@
 #include "thoxd/making.h"
 #include "thoxd/native.h"
 #include "thoxd/server.h"
+#include "thoxd/services.h"
 #include "thoxd/zero.h"
 
 static void attempt(struct native_call *c);
@@ -124,6 +125,45 @@ static void attempt_store(struct native_call *c)
 	native_finish(c, STATUS_OK);
 }
 
+static void on_late(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct native_call *c = container_of(timer, struct native_call, timer);
+
+	(void)loop;
+	(void)events;
+	native_finish(c, native_complain(c, STATUS_ERROR,
+					 "the service that was started for "
+					 "this call did not bind it in time"));
+}
+
+/* A service that its first call starts. False: there is none; the message is
+ * set when one cannot be had. */
+static bool wait_for_service(struct native_call *c)
+{
+	struct services *m = &c->server->services;
+	uint64_t patience_ms = 0;
+	int r = services_call(m, c->name, c->again, &c->waiter, &patience_ms,
+			      c->message);
+
+	if (r < 0)
+		return false;
+	if (!c->again && patience_ms > 0) {
+		ev_now_update(c->server->loop);
+		ev_timer_init(&c->timer, on_late, (double)patience_ms / 1000,
+			      0.);
+		ev_timer_start(c->server->loop, &c->timer);
+	}
+	c->again = true;
+	return true;
+}
+
+static int complain_nobody(struct native_call *c)
+{
+	if (c->message[0])
+		return STATUS_ERROR;
+	return native_complain(c, STATUS_NOT_FOUND, "nobody provides it");
+}
+
 static void attempt(struct native_call *c)
 {
 	struct found found = { 0 };
@@ -150,10 +190,13 @@ static void attempt(struct native_call *c)
 		status = native_complain(c, STATUS_ERROR,
 					 "thox-storaged cannot be started");
 	}
-	if (status == STATUS_OK && !name)
-		status = native_complain(c, STATUS_NOT_FOUND,
-					 "nobody provides it");
+	if (status == STATUS_OK && !name) {
+		if (wait_for_service(c))
+			return;
+		status = complain_nobody(c);
+	}
 	if (status == STATUS_OK) {
+		ev_timer_stop(c->server->loop, &c->timer);
 		find_links(c, name, &found);
 		if (found.n == 0 && found.error == -EAGAIN) {
 			making_wait(c->server, found.wait, &c->waiter);

@@ -51,6 +51,7 @@ struct starter_ops {
 	void (*notified)(struct starter *st, enum notice what,
 			 struct mp_bytes text);
 	void (*bound)(struct starter *st, const char *name);
+	void (*used)(struct starter *st, const struct principal_use *use);
 };
 
 /* Embedded in whatever starts runs. All zero but for @ops is one that has

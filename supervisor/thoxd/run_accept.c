@@ -77,9 +77,18 @@ static void on_bound(struct principal *p, const char *name)
 		st->ops->bound(st, name);
 }
 
+static void on_used(struct principal *p, const struct principal_use *use)
+{
+	struct starter *st = run_of_principal(p)->starter;
+
+	if (st && st->ops->used)
+		st->ops->used(st, use);
+}
+
 static const struct principal_ops principal_ops = {
 	.notify = on_notify,
 	.bound = on_bound,
+	.used = on_used,
 };
 
 struct run *run_of_principal(const struct principal *p)

@@ -79,6 +79,8 @@ struct service *service_new(struct services *m, const char *name)
 	}
 	service_ref_format(sv->ref.name, sv->ref.instance, sv->name);
 	list_init(&sv->list);
+	list_init(&sv->callers);
+	service_idle_init(sv);
 	if (fit_instances(sv) < 0) {
 		free(sv);
 		return NULL;
@@ -91,6 +93,7 @@ struct service *service_free(struct service *sv)
 	if (!sv)
 		return NULL;
 	drop_instances(sv);
+	service_idle_deinit(sv);
 	service_schedule_forget(sv);
 	service_config_unref(sv->config);
 	free(sv->problem);

@@ -43,6 +43,8 @@ struct service_process {
 	bool spawning;	    /* within its start */
 	bool refused;	    /* no process came of it */
 	bool ready;
+	struct principal_use use; /* as it said last */
+	uint64_t used_ms;	  /* when that was; 0: it has not */
 	const struct run *ending; /* only while its end is told */
 };
 
@@ -96,7 +98,13 @@ struct service {
 	/* to be looked at when the turn of the loop is over */
 	bool group_restarts;
 	bool limit_met;
-	char *failure;		     /* owned: why its last job failed */
+	char *failure;	     /* owned: why its last job failed */
+	struct list callers; /* waiters: calls of what it provides */
+	bool called;	     /* it is to be started for them */
+	bool by_call;	     /* so it was started */
+	ev_timer idle;	     /* then: is it still called? */
+	unsigned leaving;    /* names that callers are to leave: it ends then */
+	bool left;	     /* so it has ended */
 	struct service_times *times; /* NULL: no schedule is followed */
 	unsigned n_instances;
 	struct service_instance *instances;
@@ -163,6 +171,19 @@ void service_process_hand_over(struct service_process *from,
 			       struct service_process *to);
 struct service_process *service_process_free(struct service_process *p);
 bool service_process_of(const struct run *run); /* is it a service's? */
+
+/* How was it called? on_used() has the answer. */
+int service_process_ask_use(struct service_process *p);
+/* All that it has bound is taken from it, and its callers are told to leave;
+ * so many names. */
+unsigned service_process_leave(struct service_process *p);
+
+/* service_idle.c: one that was started by a call ends when no more come. */
+void service_idle_init(struct service *sv);
+void service_idle_deinit(struct service *sv);
+void service_idle_follow(struct service *sv); /* its state has changed */
+void service_idle_told(struct service *sv);   /* a process has said its use */
+void service_idle_left(struct service *sv);   /* callers have left a name */
 
 /* service_config.c */
 int service_config_new(const char *name, struct definition **definition,

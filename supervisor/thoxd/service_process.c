@@ -136,26 +136,7 @@ static void on_notice(struct starter *st, const char *text)
 	log_info("service %s: %s", p->instance->service->name, text);
 }
 
-static const struct starter_ops starter_ops = {
-	.started = on_started,
-	.refused = on_refused,
-	.ended = on_ended,
-	.notice = on_notice,
-};
-
-bool service_process_of(const struct run *run)
-{
-	return run->starter && run->starter->ops == &starter_ops;
-}
-
 /* --- what it says itself -------------------------------------------------- */
-
-static struct service_process *of_principal(struct principal *principal)
-{
-	struct run *run = container_of(principal, struct run, principal);
-
-	return run->starter ? process_of(run->starter) : NULL;
-}
 
 static bool all_bound(const struct service_process *p)
 {
@@ -167,40 +148,59 @@ static bool all_bound(const struct service_process *p)
 	return true;
 }
 
-static void on_bound(struct principal *principal, const char *name)
+static void on_bound(struct starter *st, const char *name)
 {
-	struct service_process *p = of_principal(principal);
+	struct service_process *p = process_of(st);
 
-	if (!p)
-		return;
 	if (!names_has(&p->names, name) &&
 	    names_add(&p->names, name, strlen(name)) < 0)
 		log_warnx("service %s: no memory to note a name",
 			  p->instance->service->name);
+	services_callers_wake(p->instance->service);
 	if (p->config->definition->ready == READY_BIND && all_bound(p))
 		tell_ready(p);
 }
 
-static void on_notify(struct principal *principal, enum notice what,
-		      struct mp_bytes text)
+static void on_notified(struct starter *st, enum notice what,
+			struct mp_bytes text)
 {
-	struct service_process *p = of_principal(principal);
+	struct service_process *p = process_of(st);
 
 	(void)text;
-	if (!p)
-		return;
 	if (what == NOTICE_READY &&
 	    p->config->definition->ready == READY_NOTIFY)
 		tell_ready(p);
+	if (what == NOTICE_LEFT)
+		service_idle_left(p->instance->service);
 	if (what == NOTICE_ALIVE && is_main(p) &&
 	    ev_is_active(&p->instance->watchdog))
 		ev_timer_again(server_of(p)->loop, &p->instance->watchdog);
 }
 
-static const struct principal_ops principal_ops = {
-	.notify = on_notify,
+/* How it was called, as it says. */
+static void on_used(struct starter *st, const struct principal_use *use)
+{
+	struct service_process *p = process_of(st);
+
+	p->use = *use;
+	p->used_ms = services_time_ms();
+	service_idle_told(p->instance->service);
+}
+
+static const struct starter_ops starter_ops = {
+	.started = on_started,
+	.refused = on_refused,
+	.ended = on_ended,
+	.notice = on_notice,
+	.notified = on_notified,
 	.bound = on_bound,
+	.used = on_used,
 };
+
+bool service_process_of(const struct run *run)
+{
+	return run->starter && run->starter->ops == &starter_ops;
+}
 
 /* --- the start ------------------------------------------------------------ */
 
@@ -329,7 +329,6 @@ static int begin(struct service_process *p, bool waits)
 		fd_close(fds[i]);
 	if (r < 0 || p->refused || !p->starter.run)
 		return r < 0 ? r : -ECHILD;
-	p->starter.run->principal.ops = &principal_ops;
 	p->starter.run->principal.in_waiting = waits;
 	return 0;
 }
@@ -397,6 +396,30 @@ static int names_of(const struct principal *principal, struct names *ret)
 				      provider->name->size);
 	}
 	return r;
+}
+
+int service_process_ask_use(struct service_process *p)
+{
+	struct principal *principal = principal_of(p);
+
+	if (!principal || !principal->control)
+		return -EPIPE;
+	return principal_busy(principal) ? -EAGAIN
+					 : principal_ask_use(principal);
+}
+
+unsigned service_process_leave(struct service_process *p)
+{
+	struct principal *principal = principal_of(p);
+	struct names names = { 0 };
+	unsigned n = 0;
+
+	if (!principal || names_of(principal, &names) < 0)
+		return 0;
+	for (uint32_t i = 0; i < names.n; i++)
+		n += bus_leave(bytes_of(names.items[i]), principal) == 0;
+	names_deinit(&names);
+	return n;
 }
 
 void service_process_hand_over(struct service_process *from,

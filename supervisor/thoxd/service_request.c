@@ -456,6 +456,7 @@ static void mark(const struct chosen *c)
 {
 	for (size_t i = 0; i < c->n; i++) {
 		c->items[i]->rerun = true;
+		c->items[i]->by_call = false;
 		service_set_text(&c->items[i]->failure, NULL);
 	}
 }

@@ -48,7 +48,7 @@ double services_chance(void)
 	return (double)bits * 0x1p-32;
 }
 
-static void defer(struct services *m)
+void services_defer(struct services *m)
 {
 	if (!ev_is_active(&m->deferred)) {
 		ev_timer_set(&m->deferred, 0., 0.);
@@ -121,6 +121,7 @@ static void forget(struct service *sv)
 	struct services *m = sv->services;
 
 	services_forget_waits(m, sv);
+	services_callers_forget(sv);
 	table_remove(&m->by_name, &sv->entry);
 	order_remove(m->order, sv->node);
 	m->n--;
@@ -139,7 +140,7 @@ static void refresh(struct service *sv)
 	(void)place(sv);
 	service_schedule_follow(sv);
 	if (sv->gone)
-		defer(sv->services);
+		services_defer(sv->services);
 }
 
 /* Of a template every instance, too. */
@@ -349,6 +350,7 @@ static void on_job_start(void *user, uint32_t node)
 	if (obstacle) {
 		jobs_done(m->jobs, node, false);
 		services_check_waits(m, sv);
+		services_callers_wake(sv);
 		return;
 	}
 	service_start(sv);
@@ -381,6 +383,7 @@ static void on_job_dropped(void *user, uint32_t node, uint32_t because)
 	service_set_text(&sv->failure, text);
 	log_warnx("service %s is not started: %s", sv->name, text);
 	services_check_waits(m, sv);
+	services_callers_wake(sv);
 }
 
 static const struct jobs_ops jobs_ops = {
@@ -424,7 +427,7 @@ void services_instance_changed(struct service_instance *in,
 	    order_each(sv->services->order, sv->node, ORDER_GROUPS, is_node,
 		       NULL)) {
 		sv->group_restarts = true;
-		defer(sv->services);
+		services_defer(sv->services);
 	}
 	in->n_restarts = in->machine.restart.count;
 }
@@ -435,8 +438,10 @@ void services_settled(struct service *sv)
 
 	check_job(m, sv);
 	services_check_waits(m, sv);
+	service_idle_follow(sv);
+	services_callers_wake(sv);
 	if (sv->gone && service_idle(sv))
-		defer(m);
+		services_defer(m);
 	if (m->ending)
 		server_check_end(m->server);
 }
@@ -444,7 +449,7 @@ void services_settled(struct service *sv)
 void services_over_limit(struct service *sv)
 {
 	sv->limit_met = true;
-	defer(sv->services);
+	services_defer(sv->services);
 }
 
 /* --- deferred ------------------------------------------------------------- */
@@ -458,9 +463,11 @@ void services_order_one(struct services *m, enum services_order order,
 
 	if (r == 0)
 		r = services_apply(m, order, &plan, &problem);
-	if (r < 0)
-		log_warnx("service %s: %s", sv->name,
-			  problem.text[0] ? problem.text : strerror(-r));
+	if (r < 0) {
+		service_set_text(&sv->failure,
+				 problem.text[0] ? problem.text : strerror(-r));
+		log_warnx("service %s: %s", sv->name, sv->failure);
+	}
 	services_plan_deinit(&plan);
 }
 
@@ -531,6 +538,7 @@ static void on_deferred(struct ev_loop *loop, ev_timer *timer, int events)
 		if (group && !m->ending)
 			restart_group(m, sv);
 	}
+	services_callers_look(m);
 	list_each(sv, after, &m->all, list)
 	{
 		if (sv->gone && service_idle(sv) &&

@@ -18,15 +18,16 @@
 
 #include "base/list.h"
 #include "fs/store.h"
+#include "rpc/mp.h"
 #include "service/jobs.h"
 #include "service/machine.h"
 #include "thoxd/table.h"
 
 struct client;
-struct mp_writer;
 struct server;
 struct service;
 struct service_instance;
+struct waiter;
 
 /* Of service_schedule.c. */
 struct services_clock {
@@ -109,11 +110,31 @@ int services_enabled_load(struct services *m);
 int services_each_enabled(struct services *m,
 			  int (*fn)(struct services *m, const char *name));
 
+/* Look at what waits for the end of the turn. */
+void services_defer(struct services *m);
+
 /* by the instances */
 void services_instance_changed(struct service_instance *in,
 			       enum machine_state from);
 void services_settled(struct service *sv);
 void services_over_limit(struct service *sv);
+
+/*
+ * service_call.c: a service that is started by the first call of what it
+ * provides. 0: @w goes when there is something new of it, and then asks again
+ * with @again; it is worth waiting so long, 0: for ever. -ENOENT: there is no
+ * such service; -ECHILD: it cannot be had, and @ret_text says why.
+ */
+#define SERVICES_WHY_BYTES 320U
+int services_call(struct services *m, struct mp_bytes name, bool again,
+		  struct waiter *w, uint64_t *ret_patience_ms,
+		  char ret_text[SERVICES_WHY_BYTES]);
+/* Something of it has changed: its state, or a name that it has bound. */
+void services_callers_wake(struct service *sv);
+/* When the turn is over: start those that were called, let go who waits. */
+void services_callers_look(struct services *m);
+/* It is going to be freed. */
+void services_callers_forget(struct service *sv);
 
 /* service_request.c: waiting requests are looked at again */
 void services_check_waits(struct services *m, struct service *sv);

@@ -342,6 +342,30 @@ static void test_a_principal(void)
 	CHECK_EQ(principal(0, &m), -EBADMSG);
 }
 
+/* Verify how it says that it was called: four numbers, and no more. */
+static void test_use(void)
+{
+	struct principal_message m;
+
+	begin(5, CONTROL_USE);
+	for (uint64_t i = 0; i < 4; i++)
+		mp_write_uint(&w, 7 + i);
+	CHECK_EQ(principal(0, &m), 0);
+	CHECK_EQ(m.id, 7);
+	CHECK_EQ(m.use.calls, 8);
+	CHECK_EQ(m.use.waiting, 9);
+	CHECK_EQ(m.use.idle_ms, 10);
+	begin(4, CONTROL_USE);
+	for (uint64_t i = 0; i < 3; i++)
+		mp_write_uint(&w, 1);
+	CHECK_EQ(principal(0, &m), -EBADMSG);
+	begin(5, CONTROL_USE);
+	for (uint64_t i = 0; i < 3; i++)
+		mp_write_uint(&w, 1);
+	mp_write_str(&w, "1");
+	CHECK_EQ(principal(0, &m), -EBADMSG);
+}
+
 /* Verify what it says about itself. */
 static void test_notices(void)
 {
@@ -459,6 +483,7 @@ int main(void)
 	RUN(test_command_arguments);
 	RUN(test_a_runner);
 	RUN(test_a_principal);
+	RUN(test_use);
 	RUN(test_notices);
 	RUN(test_a_zygote);
 	RUN(test_the_keeper);
