@@ -73,6 +73,24 @@ check() {
 	done
 }
 
+@test "every function of the libraries is declared, and no other" {
+	local library
+
+	for library in daemon log net rpc task; do
+		# shellcheck disable=SC2016 # Lua
+		thox-exec -e 'local name = arg[1]
+			for key, value in pairs(require(name)) do
+				if type(key) == "string" and type(value) == "function" then
+					print(name .. "." .. key)
+				end
+			end' "$library" | sort >"$THOX_DIR/there"
+		grep -oE "^function $library\.[a-z_]+" \
+			"$source_dir/contrib/luals/$library.lua" |
+			sed 's/^function //' | sort >"$THOX_DIR/declared"
+		diff "$THOX_DIR/there" "$THOX_DIR/declared"
+	done
+}
+
 @test "the declarations for the language server are Lua" {
 	local file
 

@@ -7,7 +7,7 @@
 ---@field program? string
 ---@field service? string
 ---@field label string
----@field ctx Context
+---@field ctx Context|integer 0 is context 0
 ---@field deadline? number seconds left
 ---@field cancelled fun(): boolean nobody waits for the answer any more
 
@@ -33,7 +33,8 @@ function daemon.object(methods) end
 ---Serve no more once the main function has returned.
 function daemon.stop() end
 
----Instead of ending at once.
+---Before the process ends because it is asked to; it does not when this stops
+---the serving.
 ---@type fun()?
 daemon.on_terminate = nil
 

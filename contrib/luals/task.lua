@@ -3,13 +3,17 @@
 ---@class TaskQueue
 local TaskQueue = {}
 
----Waits while the queue is full.
+---Waits while the queue is full; an error when it is closed.
 ---@param value any
-function TaskQueue:put(value) end
+---@param timeout? number seconds
+---@return true? ok
+---@return string? why "timeout"
+function TaskQueue:put(value, timeout) end
 
 ---The next value; nil at the timeout, or when it is closed and empty.
 ---@param timeout? number seconds
 ---@return any
+---@return string? why "closed" or "timeout"
 function TaskQueue:get(timeout) end
 
 function TaskQueue:close() end
@@ -17,7 +21,8 @@ function TaskQueue:close() end
 ---@class TaskInfo
 ---@field id integer
 ---@field name? string
----@field waiting? string
+---@field waiting? string what for
+---@field preempted integer how often it was interrupted
 
 local task = {}
 
@@ -26,13 +31,14 @@ local task = {}
 ---@return integer id
 function task.start(fn, name) end
 
----@param name string
+---This task without a name.
+---@param name? string
 ---@return integer?
 function task.getid(name) end
 
 ---A table of the task's own.
 ---@param id? integer
----@return table
+---@return table?
 function task.getstate(id) end
 
 ---@return TaskInfo[]
@@ -41,15 +47,17 @@ function task.list() end
 ---Wait for a task's end.
 ---@param id integer
 ---@param timeout? number seconds
----@return boolean ok
----@return any ... what it returned, or its error
+---@return boolean? ok nil at the timeout
+---@return any ... what it returned, its error, or "timeout"
 function task.wait(id, timeout) end
 
 ---@param id integer
+---@return boolean there
 function task.kill(id) end
 
 ---Give the task one `terminate` event, then remove it.
 ---@param id integer
+---@return boolean there
 function task.terminate(id) end
 
 ---Run it without a switch to another task; waiting inside is an error.

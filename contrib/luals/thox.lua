@@ -39,7 +39,7 @@ function os.revoke(ctx, pid) end
 ---The context that stands for a child's own identity, storage and policy; it
 ---was started with `context`.
 ---@param pid integer
----@return Context
+---@return Context?
 function os.up(pid) end
 
 ---------------------------------------------------------------------------
@@ -94,6 +94,8 @@ function os.wait(cid, timeout) end
 ---@param cid integer
 ---@param status integer one of os.status
 ---@param ... Value
+---@return boolean sent
+---@return string? why not: the caller is told as well
 function os.answer(cid, status, ...) end
 
 ---Give up a call that was made.
@@ -114,11 +116,14 @@ function os.push(ctx, name, ...) end
 function os.listen(ctx, name, on) end
 
 ---@class Event
----@field type string "call", "answer", "open", "close", "push", "lost", "cancel", "alarm", "terminate", "interrupt", "reload", "exit", or one's own
+---@field type string "call", "answer", "open", "close", "push", "lost", "listen", "cancel", "alarm", "terminate", "interrupt", "reload", "exit", or one's own
 ---@field cid? integer call, answer, cancel
----@field ctx? Context call, open, close, push, lost
----@field name? string call, push, lost
----@field pid? integer call, open, close, push, exit
+---@field ctx? Context|integer call, open, close, push, lost, listen; 0 is context 0
+---@field name? string call, push, lost, listen
+---@field pid? integer call, open, close, push, listen, exit
+---@field program? string as pid, but exit: what the sender runs
+---@field service? string as program
+---@field on? boolean listen: begins or ceases to
 ---@field args? table call, answer, push: the values, their number in `n`
 ---@field deadline? number call: seconds left
 ---@field status_code? integer answer: one of os.status
@@ -178,13 +183,13 @@ os.status = {}
 ---@field deny? PolicyRules
 
 ---An end of `os.pipe()`.
----@class PipeEnd
+---@class PipeEnd: file*
 
 ---@class RunOptions
----@field args? string[]
+---@field args? (string|Context)[]
 ---@field runtime? string
 ---@field context? Context becomes the child's context 0
----@field env? table<string, string>
+---@field env? table<string, string> those of this process without it
 ---@field stdin? "inherit"|"null"|PipeEnd|{text: string}
 ---@field stdout? "inherit"|"null"|PipeEnd
 ---@field stderr? "inherit"|"null"|PipeEnd
@@ -209,7 +214,7 @@ function os.run_code(text, options) end
 ---@param pid integer
 ---@param timeout? number seconds
 ---@return integer? code
----@return integer? signal
+---@return integer|string|nil signal or why there is neither, as at the timeout
 function os.wait_exit(pid, timeout) end
 
 ---@return PipeEnd reader
