@@ -411,6 +411,61 @@ teardown() {
 	LUA
 }
 
+@test "who talks with one other without pause hears all the rest, too" {
+	service hammer <<-'LUA'
+		local function strike(n)
+		  for i = 1, n do
+		    local s, value = call("echo.back", i)
+		    if s == status.CLOSED or s == status.NOT_FOUND then return false end
+		    is(value, i)
+		  end
+		  return true
+		end
+		local slept = 0
+		strike(1000)
+		os.task(function()
+		  for i = 1, 20 do os.sleep(0.0005) slept = i end
+		end)
+		repeat strike(100) until slept == 20
+		ready()
+		repeat until not strike(1000)
+		print("closed") io.stdout:flush()
+		is(call("gate.enter"), status.OK) -- a link that is new
+		while true do os.pull() end
+	LUA
+	service gate <<-'LUA'
+		bind("gate")
+		ready()
+		while true do
+		  local e = os.pull("call")
+		  print("entered") io.stdout:flush()
+		  os.answer(e.cid, status.OK)
+		end
+	LUA
+	spawn gate
+	local gate=$out
+	spawn echo
+	local echo=$client
+	spawn hammer
+	local first=$client
+	spawn hammer # two of them beside each other, and a third
+	local second=$client said=$out
+	passes <<-'LUA'
+		for i = 1, 200 do is(select(2, call("echo.back", i)), i) end
+	LUA
+	kill -TERM "$first" # it waits for nothing but answers
+	client=$first
+	ended_with 143
+	kill -TERM "$echo" # it waits for nothing but calls
+	client=$echo
+	ended_with 143
+	wait_until has_line "$said" closed
+	wait_until has_line "$gate" entered
+	kill -TERM "$second"
+	client=$second
+	ended_with 143
+}
+
 @test "a name that is taken, and what lies below it, is not free" {
 	spawn echo
 	passes <<-'LUA'

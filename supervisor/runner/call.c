@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,8 +54,12 @@ static void on_due(struct timer *t);
 struct call *call_new(lua_State *L, uint64_t deadline_ns)
 {
 	struct mailbox *box = mailbox_get(L);
-	struct call *call = calloc(1, sizeof(*call));
+	struct call *call = malloc(sizeof(*call)); /* quicker than calloc() */
 
+	if (call) {
+		memset(call, 0, offsetof(struct call, message));
+		call->message[0] = '\0';
+	}
 	if (!call || (call->cid = cid_new(call, false)) == 0) {
 		free(call);
 		luaL_error(L, "more than %d calls wait for their answers",

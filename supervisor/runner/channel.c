@@ -344,9 +344,10 @@ static int receive(struct channel *c)
 	struct wire_message m;
 	int r;
 
-	r = link_receive(&c->link, false, &raw);
+	r = link_receive(&c->link, watch_may_wait(), &raw);
 	if (r <= 0)
 		return r;
+	watch_worked();
 	r = wire_parse(raw.data, raw.size, &m);
 	if (r == 0) {
 		latest = c;

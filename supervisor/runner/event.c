@@ -61,16 +61,19 @@ uint64_t event_next_order(void)
 
 static struct event *new_event(enum event_type type)
 {
-	struct event *e = calloc(1, sizeof(*e));
+	struct event *e = malloc(sizeof(*e)); /* quicker than calloc() */
 
 	if (!e)
 		return NULL;
+	*e = (struct event){
+		.refs = 1,
+		.type = type,
+		.bytes = sizeof(*e),
+		.code = -1,
+		.signal = -1,
+		.own = LUA_NOREF,
+	};
 	list_init(&e->list);
-	e->refs = 1;
-	e->type = type;
-	e->own = LUA_NOREF;
-	e->code = e->signal = -1;
-	e->bytes = sizeof(*e);
 	return e;
 }
 

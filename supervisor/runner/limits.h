@@ -37,8 +37,13 @@
 /* A deadline does not stop whoever computes before he has had this long. */
 #define LIMIT_LEAST_TURN_NS (200 * 1000ULL)
 
-/* SIGIO is held back this long after a wait, while many are watched. */
-#define LIMIT_HOLD_NS (1000 * 1000ULL)
+/* SIGIO is held back this long after a wait, or twice as long, while many are
+ * watched; and so long nobody but one other is looked at by who talks with it,
+ * as who had something was foreseen this often in a row: at first, and when
+ * that has kept others waiting again and again. */
+#define LIMIT_HOLD_NS	 (1000 * 1000ULL)
+#define LIMIT_RIGHT	 16
+#define LIMIT_RIGHT_MOST (1U << 20)
 
 /* The longest that the alarm is set for: then it is set again. */
 #define LIMIT_ALARM_NS (3600 * 1000000000ULL)

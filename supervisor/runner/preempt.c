@@ -9,8 +9,11 @@
  * SIGIO has two ways. As long as the control link is all that is watched it
  * is always open. With more sockets it is held back from the first wait for
  * the kernel on, because a process that waits is woken by the message anyway,
- * and opened by the alarm, a millisecond after Lua has gone on: a task that
- * answers in less than that costs no signal.
+ * and opened by the alarm, a millisecond or two after Lua has gone on: a task
+ * that answers in less than that costs no signal.
+ *
+ * The alarm also ends a wait for one socket. It may come when that is about to
+ * begin and has not begun, so it sets itself again until the wait is over.
  */
 
 #include "runner/preempt.h"
@@ -31,6 +34,10 @@
 #include "runner/watch.h"
 
 #define NS_PER_S 1000000000ULL
+#define HOLD                                                                   \
+	{                                                                      \
+		.tv_usec = LIMIT_HOLD_NS / 1000                                \
+	}
 
 static struct running *volatile innermost;
 static volatile sig_atomic_t pending;	   /* look at the watches */
@@ -38,6 +45,9 @@ static volatile sig_atomic_t quantum_over; /* the alarm went off */
 static volatile sig_atomic_t alarm_set;
 static volatile sig_atomic_t held;     /* SIGIO is blocked */
 static volatile sig_atomic_t sleeping; /* waits for the kernel */
+static volatile sig_atomic_t waiting;  /* … or for one socket */
+static volatile sig_atomic_t waited;   /* since the last alarm */
+static volatile sig_atomic_t all_due;  /* sockets were not asked about since */
 static volatile sig_atomic_t wanted;   /* the alarm is for the hook, too */
 static uint64_t alarm_ns;	       /* when, if it is set … */
 static bool alarm_is_near;	       /* … and within a quantum */
@@ -119,6 +129,16 @@ static void on_sigio(int signal_number)
 	arm();
 }
 
+/* It counts as not set: whoever needs one at a certain time sets his own. */
+static void set_again(void)
+{
+	const struct itimerval t = { .it_value = HOLD };
+	int error = errno;
+
+	setitimer(ITIMER_REAL, &t, NULL);
+	errno = error;
+}
+
 static void on_alarm(int signal_number, siginfo_t *info, void *context)
 {
 	ucontext_t *interrupted = context;
@@ -127,10 +147,14 @@ static void on_alarm(int signal_number, siginfo_t *info, void *context)
 	(void)info;
 	alarm_set = 0;
 	quantum_over = 1;
-	if (held && !sleeping) {
+	all_due = 1;
+	if (waiting || (held && !sleeping && waited)) {
+		set_again();
+	} else if (held && !sleeping) {
 		sigdelset(&interrupted->uc_sigmask, SIGIO);
 		held = 0;
 	}
+	waited = 0;
 	if (!wanted)
 		return;
 	pending = 1;
@@ -170,27 +194,6 @@ bool preempt_quantum_over(void)
 
 	quantum_over = 0;
 	return was;
-}
-
-/* --- waiting for the kernel -------------------------------------------------
- */
-
-void preempt_sleep_begin(bool hold)
-{
-	sleeping = 1;
-	if (hold && !held) {
-		sigset_t set;
-
-		sigemptyset(&set);
-		sigaddset(&set, SIGIO);
-		sigprocmask(SIG_BLOCK, &set, NULL);
-		held = 1;
-	}
-}
-
-void preempt_sleep_end(void)
-{
-	sleeping = 0;
 }
 
 /* --- the alarm --------------------------------------------------------------
@@ -237,6 +240,64 @@ void preempt_update(void)
 	if (after_ns > LIMIT_ALARM_NS)
 		after_ns = LIMIT_ALARM_NS;
 	set_alarm(now_ns, after_ns);
+}
+
+/* --- waiting for the kernel -------------------------------------------------
+ */
+
+static void hold(void)
+{
+	sigset_t set;
+
+	if (held || !watch_are_links())
+		return;
+	sigemptyset(&set);
+	sigaddset(&set, SIGIO);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	held = 1;
+}
+
+void preempt_sleep_begin(bool links)
+{
+	sleeping = 1;
+	all_due = 0;
+	waited = 1;
+	if (links)
+		hold();
+}
+
+void preempt_sleep_end(void)
+{
+	sleeping = 0;
+}
+
+bool preempt_wait_begin(void)
+{
+	uint64_t now_ns;
+
+	hold();
+	if (all_due)
+		return false;
+	now_ns = clock_ns();
+	if (!alarm_set || alarm_ns > now_ns + LIMIT_HOLD_NS)
+		set_alarm(now_ns, LIMIT_HOLD_NS);
+	if (timer_earliest() <= alarm_ns)
+		return false;
+	waited = 1;
+	waiting = 1;
+	if (all_due) /* one that came before it was told so */
+		waiting = 0;
+	return waiting;
+}
+
+bool preempt_all_due(void)
+{
+	return all_due;
+}
+
+void preempt_wait_end(void)
+{
+	waiting = 0;
 }
 
 /* --- this Lua ---------------------------------------------------------------

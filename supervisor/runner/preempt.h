@@ -45,8 +45,15 @@ void preempt_soon(void);
 
 /* Around a wait for the kernel. While many sockets are watched signals are
  * held back, since each costs more than the message that it tells of. */
-void preempt_sleep_begin(bool hold);
+void preempt_sleep_begin(bool links);
 void preempt_sleep_end(void);
+
+/* Around a wait for one socket, which an alarm ends within LIMIT_HOLD_NS.
+ * False: something is due before, or it is time to ask about all. */
+bool preempt_wait_begin(void);
+void preempt_wait_end(void);
+/* Has there been an alarm since all were asked about? */
+bool preempt_all_due(void);
 
 /* Has a signal come since the watches were looked at? @clear: it is so now. */
 bool preempt_signalled(bool clear);

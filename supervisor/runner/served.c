@@ -296,10 +296,17 @@ static void on_due(struct timer *t)
 static struct served *new_served(struct channel *c, struct link_message *raw,
 				 const struct wire_message *m)
 {
-	struct served *s = calloc(1, sizeof(*s));
+	struct served *s = malloc(sizeof(*s)); /* quicker than calloc() */
 
 	if (!s)
 		return NULL;
+	*s = (struct served){
+		.refs = 1,
+		.their_cid = m->cid,
+		.channel = c,
+		.begun_ns = clock_ns(),
+		.deadline_ns = TIMER_NEVER,
+	};
 	s->cid = cid_new(s, true);
 	s->in = s->cid ? incoming_new(c->number, raw, m) : NULL;
 	if (!s->in) {
@@ -308,13 +315,8 @@ static struct served *new_served(struct channel *c, struct link_message *raw,
 		free(s);
 		return NULL;
 	}
-	s->refs = 1;
-	s->their_cid = m->cid;
-	s->channel = c;
 	s->context = c->context ? context_ref(c->context) : NULL;
 	s->peer = peer_ref(c->peer);
-	s->begun_ns = clock_ns();
-	s->deadline_ns = TIMER_NEVER;
 	if (m->deadline_ms && m->deadline_ms < TIMER_NEVER / NS_PER_MS)
 		s->deadline_ns = m->deadline_ms * NS_PER_MS;
 	timer_init(&s->timer, on_due);

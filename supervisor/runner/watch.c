@@ -6,6 +6,11 @@
  * knows. It is made when it is needed, since one more costs a process that
  * ends soon more than all its waiting. Both are level-triggered: what is left
  * unread is told again.
+ *
+ * Asking costs as much as half a message. So who turns out to talk with one
+ * other, time after time, waits in the receiving of its messages. An alarm
+ * ends that each millisecond, and then all are asked about. When another turns
+ * out to have waited meanwhile, it takes longer until that is done again.
  */
 
 #include "runner/watch.h"
@@ -34,9 +39,16 @@ static struct list watches = { &watches, &watches };
 static struct list agains = { &agains, &agains };
 static struct list fd_waiters = { &fd_waiters, &fd_waiters }; /* tasks */
 static unsigned n_watches;
-static struct watch *expected;
 static bool uses_epoll;
 static bool in_callback;
+
+/* Of whom something is expected: who was named so since something came, or
+ * else who had something last; how often in a row that was right. */
+static struct watch *expected, *last, *calling;
+static bool expected_first; /* and was not called since it was named */
+static unsigned n_right, n_needed = LIMIT_RIGHT;
+static unsigned n_worked;
+static bool may_wait;
 
 /* Those that are being called: a callback may remove any of them. */
 static struct watch *batch[LIMIT_READY_WATCHES];
@@ -128,6 +140,10 @@ void watch_remove(struct watch *w)
 			batch[i] = NULL;
 	if (expected == w)
 		expected = NULL;
+	if (calling == w)
+		calling = NULL;
+	if (last == w)
+		last = NULL;
 	if (w->in_epoll)
 		epoll_ctl(EPOLL_FD, EPOLL_CTL_DEL, w->fd, NULL);
 	w->in_epoll = false;
@@ -159,6 +175,28 @@ void watch_set(struct watch *w, bool reading, bool writing)
 void watch_expect(struct watch *w)
 {
 	expected = w->fd >= 0 ? w : NULL;
+	expected_first = expected;
+}
+
+static struct watch *foreseen(void)
+{
+	return expected ? expected : last;
+}
+
+void watch_worked(void)
+{
+	n_worked++;
+	calling->talks = true;
+	last = calling;
+	expected = NULL;
+}
+
+bool watch_may_wait(void)
+{
+	bool may = may_wait;
+
+	may_wait = false;
+	return may;
 }
 
 bool watch_in_callback(void)
@@ -185,7 +223,9 @@ static void call(struct watch *w)
 
 	list_remove(&w->again); /* it is its turn, whatever called it */
 	in_callback = true;
+	calling = w;
 	more = w->on_ready(w);
+	calling = NULL;
 	in_callback = false;
 	/* Is it the same, still? One that removed itself says false. */
 	if (more && list_empty(&w->again))
@@ -331,6 +371,32 @@ static void ask_poll(const struct timespec *t)
 	}
 }
 
+/* Is anybody ready, besides, who might wait? */
+static bool others_talk(const struct watch *w)
+{
+	for (unsigned i = 0; i < n_batch; i++)
+		if (batch[i] != w && batch[i]->talks)
+			return true;
+	return false;
+}
+
+/* Is who is ready who was foreseen? */
+static void judge(void)
+{
+	const struct watch *w = foreseen();
+
+	if (n_batch == 0)
+		return;
+	if (n_batch == 1 && batch[0] == w) {
+		n_right++;
+		return;
+	}
+	if (w && n_right >= n_needed && n_needed < LIMIT_RIGHT_MOST &&
+	    others_talk(w))
+		n_needed *= 4;
+	n_right = 0;
+}
+
 static void ask(bool wait)
 {
 	struct timespec buf;
@@ -344,6 +410,7 @@ static void ask(bool wait)
 		ask_poll(t);
 	if (wait)
 		preempt_sleep_end();
+	judge();
 	call_batch();
 }
 
@@ -366,21 +433,59 @@ void watch_look(void)
 	}
 }
 
+/* Is @w the only one that is worth waiting for? */
+static bool is_only(const struct watch *w)
+{
+	bool others = !list_empty(&fd_waiters) || whole.fd >= 0;
+
+	if (!list_empty(&agains))
+		others |= agains.next != &w->again || agains.prev != &w->again;
+	return w->reading && !w->writing && !others;
+}
+
+/* Call the one that was foreseen, which waits for what it reads: false when it
+ * is time to ask about all. */
+static bool wait_for(struct watch *w)
+{
+	unsigned worked = n_worked;
+
+	if (n_right < n_needed || !is_only(w) || !preempt_wait_begin())
+		return false;
+	may_wait = true;
+	call(w);
+	may_wait = false;
+	if (n_worked != worked)
+		n_right++;
+	else if (!preempt_all_due()) /* it is one that cannot wait */
+		n_right = 0;
+	preempt_wait_end();
+	return true;
+}
+
+/* To receive is cheaper than to ask whether one could, if it is there. */
+static void call_expected(void)
+{
+	unsigned worked = n_worked;
+
+	expected_first = false;
+	call(expected);
+	if (n_worked != worked)
+		n_right++;
+}
+
 void watch_sleep(void)
 {
+	struct watch *w = foreseen();
+
 	if (in_callback)
 		return;
 	preempt_signalled(true);
-	if (expected) {
-		struct watch *w = expected;
-
-		expected = NULL;
-		call(w);
+	if (w && wait_for(w))
 		return;
-	}
-	if (watch_call_timers() || call_agains())
-		return;
-	ask(true);
+	if (expected && expected_first)
+		call_expected();
+	else if (!watch_call_timers() && !call_agains())
+		ask(true);
 }
 
 /* --- one descriptor ---------------------------------------------------------

@@ -27,6 +27,7 @@ struct watch {
 	struct list list, again;
 	bool reading, writing;
 	bool in_epoll;
+	bool talks; /* something came */
 };
 
 /* 0, or negative errno. Reads from now on; what came before is seen, too. */
@@ -42,6 +43,11 @@ void watch_set(struct watch *w, bool reading, bool writing);
 /* The next time that there is nothing to run, call @w before the kernel is
  * asked who is ready: it is likely the one. Once. */
 void watch_expect(struct watch *w);
+
+/* In a callback: there was something. */
+void watch_worked(void);
+/* In a callback: shall it wait for what it reads? No longer, once asked. */
+bool watch_may_wait(void);
 
 /* Wait in the current task until any descriptor is ready for POLLIN or
  * POLLOUT. Where no task can wait the whole process does; false: not even

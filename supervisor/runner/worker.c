@@ -275,12 +275,12 @@ static void start_worker(void)
 
 static struct job *add_job(struct handler *h)
 {
-	struct job *job = calloc(1, sizeof(*job));
+	struct job *job = malloc(sizeof(*job)); /* quicker than calloc() */
 
 	if (!job)
 		return NULL;
+	*job = (struct job){ .handler = h };
 	h->refs++;
-	job->handler = h;
 	list_append(&jobs, &job->list);
 	return job;
 }
