@@ -184,8 +184,8 @@ static void test_broken(void)
 {
 	static const char *const broken[] = { "\xc1", "\x92\x01",
 					      "\x81\xc0\x01",
-					      "\xd9\x05"
-					      "ab" };
+					      ("\xd9\x05"
+					       "ab") };
 
 	for (size_t i = 0; i < ARRAY_SIZE(broken); i++) {
 		struct mp_reader r;
