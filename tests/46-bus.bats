@@ -99,10 +99,10 @@ provide() {
 	provide taken
 	first=$peer
 	provide taken
-	[[ $(<"$out") == "it is bound already, by bus-peer (process $first)" ]]
+	[[ $(<"$out") == "taken is bound already, by bus-peer (process $first)" ]]
 	for name in process.mine clock storage; do
 		provide "$name"
-		[[ $(<"$out") == "it is one of thox's own names" ]]
+		[[ $(<"$out") == "$name is one of thox's own names" ]]
 	done
 }
 

@@ -21,7 +21,11 @@ for name, level in pairs(levels) do
 			error("a format is wanted, not a " .. type(text), 2)
 		end
 		if select("#", ...) > 0 then
-			text = text:format(...)
+			local ok, result = pcall(text.format, text, ...)
+			if not ok then
+				error(result, 2)
+			end
+			text = result
 		end
 		text = text:gsub("\n+$", ""):gsub("\n", "\n" .. head)
 		io.stderr:write(head, text, "\n")

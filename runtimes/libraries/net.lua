@@ -15,6 +15,16 @@ local function check_handler(handler)
 	end
 end
 
+-- Or the error would be said of a line here.
+local function check_name(name)
+	if type(name) ~= "string" then
+		error("a name is wanted, not a " .. type(name), 3)
+	end
+	if #name > 128 or not name:find("^[%w_.-]+$") or ("." .. name .. "."):find("..", 1, true) then
+		error(("no name: %q"):format(name), 3)
+	end
+end
+
 -- Is it another machine that is meant? Then why it cannot be reached.
 local function no_link(options)
 	local label = options and options.to
@@ -25,6 +35,7 @@ end
 
 -- handler(payload, request) -> result
 function M.serve(name, handler)
+	check_name(name)
 	check_handler(handler)
 	thox.serve(0, name, function(request, payload)
 		return (handler(payload, request))
@@ -42,6 +53,7 @@ end
 
 -- handler(payload, request): nobody waits for it
 function M.listen(name, handler)
+	check_name(name)
 	check_handler(handler)
 	thox.hear(0, name, function(request, payload)
 		handler(payload, request)
@@ -52,6 +64,7 @@ end
 
 -- true, result | false, message, status; {to = label, timeout = seconds}
 function M.call(name, payload, options)
+	check_name(name)
 	local why = no_link(options)
 	if why then
 		return false, why, os.status.NOT_FOUND
@@ -70,6 +83,7 @@ end
 
 -- To every listener but this process: true | false, message, status
 function M.send(name, payload, options)
+	check_name(name)
 	local why = no_link(options)
 	if why then
 		return false, why, os.status.NOT_FOUND

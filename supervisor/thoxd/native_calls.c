@@ -153,29 +153,32 @@ static int read_options(struct native_call *c, bool *ret_fallback)
 	return STATUS_OK;
 }
 
-static int complain_taken(struct native_call *c, const struct principal *who)
+static int complain_taken(struct native_call *c, struct mp_bytes name,
+			  const struct principal *who)
 {
 	return native_complain(
 		c, STATUS_ERROR,
-		"it is bound already, by %.100s%s%.100s (process "
-		"%d)",
+		"%.*s is bound already, by %.100s%s%.100s (process %d)",
+		(int)name.size, name.p,
 		who->service[0] ? who->service : who->program,
 		who->service[0] ? " running " : "",
 		who->service[0] ? who->program : "", (int)who->pid);
 }
 
-static int complain_bind(struct native_call *c, int error,
+static int complain_bind(struct native_call *c, struct mp_bytes name, int error,
 			 const struct principal *who)
 {
 	switch (error) {
 	case -EEXIST:
-		return complain_taken(c, who);
+		return complain_taken(c, name, who);
 	case -EALREADY:
 		return native_complain(c, STATUS_ERROR,
-				       "this process has bound it already");
+				       "this process has bound %.*s already",
+				       (int)name.size, name.p);
 	case -EPERM:
 		return native_complain(c, STATUS_DENIED,
-				       "it is one of thox's own names");
+				       "%.*s is one of thox's own names",
+				       (int)name.size, name.p);
 	case -ENOSPC:
 		return native_complain(c, STATUS_TOO_LARGE,
 				       "this process has bound %u names",
@@ -192,9 +195,9 @@ static int check_below(struct native_call *c, struct mp_bytes name)
 	if (!above || policy_names(c->as->policy, POLICY_BIND, name))
 		return STATUS_OK;
 	return native_complain(c, STATUS_ERROR,
-			       "it lies below %s, which another process "
+			       "%.*s lies below %s, which another process "
 			       "provides",
-			       above->name);
+			       (int)name.size, name.p, above->name);
 }
 
 int native_bind(struct native_call *c)
@@ -210,7 +213,7 @@ int native_bind(struct native_call *c)
 	if (r != STATUS_OK)
 		return r;
 	r = bus_bind(c->as, name, fallback, &who);
-	return r < 0 ? complain_bind(c, r, who) : STATUS_OK;
+	return r < 0 ? complain_bind(c, name, r, who) : STATUS_OK;
 }
 
 int native_unbind(struct native_call *c)
@@ -222,7 +225,8 @@ int native_unbind(struct native_call *c)
 		return r;
 	if (bus_unbind(c->as, name) < 0)
 		return native_complain(c, STATUS_NOT_FOUND,
-				       "this process has not bound it");
+				       "this process has not bound %.*s",
+				       (int)name.size, name.p);
 	return STATUS_OK;
 }
 

@@ -68,6 +68,7 @@ static inline void begin_server(void)
 	if (!begun) {
 		server_init(&server, &instance_of_tests);
 		server.parent.peer.closed = true; /* there is no keeper */
+		server.services.ending = true;	  /* nor are there services */
 	}
 	begun = true;
 }

@@ -113,7 +113,7 @@ static void test_bind(void)
 	CHECK_EQ(bind_name(a, "x"), STATUS_ERROR);
 	h = call_name(b, 1, "bind", "x");
 	CHECK_EQ(status_of(h), STATUS_ERROR);
-	CHECK_STR(heard_text(h), "it is bound already, by a (process 11)");
+	CHECK_STR(heard_text(h), "x is bound already, by a (process 11)");
 	CHECK_EQ(bind_name(a, "process"), STATUS_DENIED);
 	CHECK_EQ(bind_name(a, "process.mine"), STATUS_DENIED);
 	CHECK_EQ(bind_name(a, "clock"), STATUS_DENIED);
@@ -151,7 +151,7 @@ static void test_below_others(void)
 	h = call_name(b, 1, "bind", "shop.till");
 	CHECK_EQ(status_of(h), STATUS_ERROR);
 	CHECK_STR(heard_text(h),
-		  "it lies below shop, which another process provides");
+		  "shop.till lies below shop, which another process provides");
 	CHECK_EQ(bind_name(b, "shop.till.left"), STATUS_ERROR);
 	CHECK_EQ(bind_name(b, "shops"), STATUS_OK);
 	principal_set_policy(&a->principal, p);
