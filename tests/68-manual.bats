@@ -30,7 +30,8 @@ teardown() {
 }
 
 nothing_runs() {
-	[[ $(thoxctl --json ps) == "[]" && $(thoxctl --json bus) == "[]" ]]
+	[[ $(thoxctl --json ps) == "[]" &&
+		$(thoxctl --json bus | jq 'map(select(.name != "storage"))') == "[]" ]]
 }
 
 # matches EXPECTED PRINTED: line by line; `...` stands for anything in a line,
@@ -53,11 +54,12 @@ pattern() {
 	sed 's/[][*?\\]/\\&/g; s/\.\.\./*/g; s/  /\t/g' <<<"$1"
 }
 
+# run_program N [NAME]: as text, or from the store
 run_program() {
 	local expected printed
 
 	expected=$(sed -n 's/^.*--> \{0,1\}//p' "$examples/$1")
-	printed=$(timeout 60 thox-exec - <"$examples/$1" 2>&1) || {
+	printed=$(timeout 60 thox-exec "${2:--}" <"$examples/$1" 2>&1) || {
 		printf 'failed: %s\n' "$printed" >&2
 		return 1
 	}
@@ -97,6 +99,10 @@ run_examples() {
 			;;
 		file) install_program "$name" <"$examples/$n" ;;
 		program) run_program "$n" ;;
+		stored)
+			install_program "$name" <"$examples/$n"
+			run_program "$n" "$name"
+			;;
 		shell) run_shell "$n" ;;
 		*) return 1 ;;
 		esac
@@ -131,16 +137,20 @@ run_examples() {
 	run_examples thox-task.3
 }
 
+@test "the examples of thox-storage(7)" {
+	run_examples thox-storage.7
+}
+
 @test "the examples of thox-log(3)" {
 	run_examples thox-log.3
 	thoxctl logs late >"$examples/logs"
 	has_line "$examples/logs" "5 minutes late"
 }
 
-@test "every page of section 3 is tested here" {
+@test "every page of a library is tested here" {
 	local page
 
-	for page in "$source_dir"/man/*.3; do
+	for page in "$source_dir"/man/*.3 "$source_dir/man/thox-storage.7"; do
 		grep -qF "run_examples ${page##*/}" "$BATS_TEST_FILENAME"
 	done
 }

@@ -5,6 +5,7 @@
 #     .\" test: service NAME     a program that is to serve meanwhile
 #     .\" test: file NAME        a program for others
 #     .\" test: program [NAME]   one that prints what its `--> ` comments say
+#     .\" test: stored NAME      the same, from the store
 #     .\" test: shell            commands behind `$ `, and what they print
 #
 # An example without one is an error: nothing in a page goes untested.

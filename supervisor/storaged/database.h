@@ -5,7 +5,7 @@
  *
  * A struct database is one connection: the main thread reads through one, a
  * worker writes through another, each used by one thread at a time. Readable
- * with sqlite3(1) while both are open; man/thox-storage.7 documents the schema:
+ * with sqlite3(1) while both are open; man/thox-storaged.8 documents the schema:
  *
  *	keys (key BLOB PRIMARY KEY, value ANY, version INTEGER, expires INTEGER)
  *	storage (program, version, bytes, count, skew_ms, boot)	-- one row

@@ -11,9 +11,10 @@
 #define STORAGE_KEY_OVERHEAD 32U	   /* counted for each key */
 #define STORAGE_READS_MAX    1024U	   /* in one transaction */
 #define STORAGE_WRITES_MAX   1024U	   /* in one transaction */
-#define STORAGE_LIST_MAX     1024U	   /* keys in one answer */
-#define STORAGE_LIST_BYTES   (256U << 10)  /* and their bytes */
-#define STORAGE_TTL_MS	     (100ULL * 366 * 86400 * 1000) /* 100 years */
+/* Keys in one answer, with four values each: a program takes 4,096 values. */
+#define STORAGE_LIST_MAX   1000U
+#define STORAGE_LIST_BYTES (256U << 10)			 /* and their bytes */
+#define STORAGE_TTL_MS	   (100ULL * 366 * 86400 * 1000) /* 100 years */
 /* What one program may have answered without a sync and not yet committed;
  * who writes more waits. Fewer than half of STORAGE_VERSIONS. */
 #define STORAGE_DIRTY_KEYS  16384U

@@ -74,7 +74,7 @@ static int get(struct call *c)
 	return r < 0 ? r : answer_bytes(c, 0, info.size_bytes);
 }
 
-/* read(offset, count) -> bytes, fewer at the end */
+/* read(offset, count) -> bytes, fewer at the end, and none of no stream */
 static int read_at(struct call *c)
 {
 	uint64_t offset = 0, size = 0;
@@ -86,7 +86,12 @@ static int read_at(struct call *c)
 		return r;
 	if (size > STORAGE_STREAM_CALL_BYTES)
 		size = STORAGE_STREAM_CALL_BYTES;
-	return answer_bytes(c, offset, size);
+	r = answer_bytes(c, offset, size);
+	if (r != -ENOENT)
+		return r;
+	mp_write_array(c->out, 1);
+	mp_write_str(c->out, "");
+	return 0;
 }
 
 /* write(offset, bytes) */
@@ -199,7 +204,7 @@ static int set(struct call *c)
 	return began(t, l, r);
 }
 
-/* sync(): what was written is on the disk */
+/* sync(): what was written is on the disk; no stream is */
 static int sync_stream(struct call *c)
 {
 	struct stream_task *t = NULL;

@@ -231,7 +231,7 @@ static int sync_file(struct stream_task *t)
 	int r = open_stream(t->streams, t->name, O_RDONLY, &st, &fd);
 
 	if (r < 0)
-		return r;
+		return r == -ENOENT ? 0 : r;
 	return fsync(fd) < 0 || fsync(t->streams->data_fd) < 0 ? -errno : 0;
 }
 

@@ -805,6 +805,8 @@ static void test_stream(void)
 	enter(&f, "hello");
 	CHECK_STR(call(&f, "storage.stream.get", "[]"), "[nil]");
 	CHECK_STR(call(&f, "storage.stream.size", "[]"), "[nil]");
+	CHECK_STR(call(&f, "storage.stream.read", "[0,5]"), "[\"\"]");
+	CHECK_STR(call(&f, "storage.stream.sync", "[]"), "[]");
 	CHECK_STR(call(&f, "storage.stream.set", "[\"first\"]"), "[]");
 	CHECK_STR(file_text("hello"), "first");
 	CHECK_STR(call(&f, "storage.stream.get", "[]"), "[\"first\"]");

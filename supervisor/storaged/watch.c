@@ -212,7 +212,7 @@ void watch_take(struct watch *w, size_t limit_bytes, struct mp_writer *to)
 	list_each(p, after, &w->queue, list)
 	{
 		size += p->key_size + (p->value ? p->value->size : 0);
-		if (n > 0 && size > limit_bytes)
+		if (n == STORAGE_LIST_MAX || (n > 0 && size > limit_bytes))
 			break;
 		n++;
 	}

@@ -55,6 +55,6 @@ bool watch_has(const struct watch *w);
 /*
  * Write what there is to tell, and forget it: an array of lost (bool), and for
  * each key four items: key, version, state (WATCH_…), value (nil unless
- * WATCH_SET). Stops after about @limit_bytes.
+ * WATCH_SET). Stops after about @limit_bytes, or STORAGE_LIST_MAX keys.
  */
 void watch_take(struct watch *w, size_t limit_bytes, struct mp_writer *to);
