@@ -141,6 +141,10 @@ run_examples() {
 	run_examples thox-storage.7
 }
 
+@test "the examples of thox-sandbox(3)" {
+	run_examples thox-sandbox.3
+}
+
 @test "the examples of thox-log(3)" {
 	run_examples thox-log.3
 	thoxctl logs late >"$examples/logs"

@@ -20,6 +20,7 @@
 #include "base/fd.h"
 #include "rpc/status.h"
 #include "runner/channel.h"
+#include "runner/child.h"
 #include "runner/cid.h"
 #include "runner/context.h"
 #include "runner/event.h"
@@ -104,6 +105,8 @@ void call_release(struct call *call)
 	leave_channel(call);
 	if (call->lends && !call->answered)
 		context_call_ended(call->cid);
+	if (call->starts)
+		child_starting(-1);
 	timer_stop(&call->timer);
 	list_remove(&call->mine);
 	cid_free(call->cid);

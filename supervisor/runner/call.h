@@ -36,7 +36,8 @@ struct call {
 	uint64_t begun_ns, deadline_ns; /* TIMER_NEVER: none */
 	bool resolve;			/* WIRE_RESOLVE, of route.c */
 	bool answered;
-	bool lends; /* contexts to thoxd, perhaps */
+	bool lends;  /* contexts to thoxd, perhaps */
+	bool starts; /* a child, which is counted (child.h) */
 	int status;
 	uint64_t order;		 /* of the answer, among events */
 	struct incoming *answer; /* NULL: from here, with @message */

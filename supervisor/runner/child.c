@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/list.h"
+#include "base/util.h"
 #include "runner/context.h"
 #include "runner/environment.h"
 #include "runner/limits.h"
@@ -19,17 +20,23 @@
 #include "runner/task.h"
 
 struct child {
-	struct list list; /* of those that have ended, in their order */
+	struct list list; /* of those that have ended, in their order, or of
+			     those that are children of children */
 	pid_t pid;
 	bool started, ended;
+	bool adopted;
 	int64_t code, signal;
-	struct context *up; /* a reference, or NULL */
+	struct context *base; /* given, or NULL */
+	struct context *up;   /* a reference, or NULL */
 };
 
 static struct map children; /* by PID */
 static struct list ended = { &ended, &ended };
+static struct list adopted = { &adopted, &adopted };
 static unsigned n_ended;
 static struct list waiters = { &waiters, &waiters }; /* tasks */
+static struct list up_waiters = { &up_waiters, &up_waiters };
+static unsigned n_starting;
 
 static struct child *find(pid_t pid)
 {
@@ -49,23 +56,28 @@ static struct child *add(pid_t pid)
 	return c;
 }
 
-static void forget_up(struct child *c)
+static void forget_contexts(struct child *c)
 {
-	if (c->up)
-		c->up = context_unref(c->up);
+	struct context *base = steal(&c->base), *up = steal(&c->up);
+
+	if (base)
+		context_take_back(base);
+	if (up)
+		context_unref(up);
 }
 
 static void release(struct child *c)
 {
-	forget_up(c);
 	if (c->ended)
 		n_ended--;
 	list_remove(&c->list);
 	map_remove(&children, (uint64_t)c->pid);
+	forget_contexts(c);
 	free(c);
 }
 
-void child_started(lua_State *L, pid_t pid, struct context *up)
+void child_started(lua_State *L, pid_t pid, struct context *base,
+		   struct context *up)
 {
 	struct child *c = find(pid);
 
@@ -75,18 +87,65 @@ void child_started(lua_State *L, pid_t pid, struct context *up)
 	}
 	if (!c)
 		c = add(pid);
-	if (!c)
+	if (!c) {
 		luaL_error(L, "not enough memory");
-	else
-		c->started = true;
-	if (c && up && !c->ended)
+		return;
+	}
+	c->started = true;
+	if (c->ended)
+		return;
+	if (up)
 		c->up = context_ref(up);
+	if (base) {
+		context_give(base);
+		c->base = base;
+	}
+}
+
+void child_adopt(lua_State *L, pid_t pid, struct context *base,
+		 struct context *up)
+{
+	struct child *c = find(pid);
+
+	if (up->closed)
+		return;
+	if (c) /* an earlier one */
+		release(c);
+	child_started(L, pid, base, up);
+	c = find(pid);
+	if (!c)
+		return;
+	c->adopted = true;
+	list_append(&adopted, &c->list);
+}
+
+void child_up_closed(const struct context *up)
+{
+	struct child *c, *after;
+
+	list_each(c, after, &adopted, list)
+	{
+		if (c->up == up) {
+			release(c);
+			return;
+		}
+	}
+}
+
+void child_starting(int by)
+{
+	n_starting += (unsigned)by;
+	if (by < 0)
+		task_wake_all(&up_waiters);
 }
 
 void child_push_up(lua_State *L, pid_t pid)
 {
-	const struct child *c = find(pid);
+	const struct child *c;
 
+	while (!((c = find(pid)) && c->up) && n_starting > 0)
+		task_wait_at(L, &up_waiters, "a child to be started",
+			     TASK_NO_DEADLINE);
 	if (c && c->up)
 		context_push(L, c->up);
 	else
@@ -97,7 +156,7 @@ void child_ended(pid_t pid, int64_t code, int64_t signal)
 {
 	struct child *c = find(pid);
 
-	if (c && c->ended) {
+	if (c && (c->ended || c->adopted)) { /* an earlier one */
 		release(c);
 		c = NULL;
 	}
@@ -105,11 +164,11 @@ void child_ended(pid_t pid, int64_t code, int64_t signal)
 		c = add(pid);
 	if (!c)
 		return;
-	forget_up(c);
 	c->ended = true;
 	c->code = code;
 	c->signal = signal;
 	list_append(&ended, &c->list);
+	forget_contexts(c);
 	if (++n_ended > LIMIT_ENDED_CHILDREN)
 		release(list_first(&ended, struct child, list));
 	task_wake_all(&waiters);
@@ -130,7 +189,7 @@ int child_wait(lua_State *L, pid_t pid, uint64_t deadline_ns)
 
 	for (;;) {
 		c = find(pid);
-		if (!c)
+		if (!c || c->adopted)
 			return lua_push_failure(L, "no such child");
 		if (c->ended || !in_time)
 			break;

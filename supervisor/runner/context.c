@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "runner/channel.h"
+#include "runner/child.h"
 #include "runner/event.h"
 #include "runner/handler.h"
 #include "runner/limits.h"
@@ -83,6 +84,8 @@ static void forget(struct context *c)
 	if (c->userdata)
 		c->userdata->context = NULL;
 	c->userdata = NULL;
+	if (!c->owned && c->refs > 0)
+		child_up_closed(c);
 }
 
 static bool is_needed(const struct context *c)
@@ -124,12 +127,12 @@ void context_close(struct context *c)
 		tell_context_closed(c->id);
 		list_each(channel, after, &c->holders, list)
 			channel_close(channel, false);
-		handler_context_closed(c);
 	} else {
 		channel = channel_find(c->link, false);
 		if (channel)
 			channel_close(channel, true);
 	}
+	handler_context_closed(c);
 	context_unref(c);
 }
 
@@ -164,6 +167,19 @@ void context_call_ended(uint32_t cid)
 		handler_look();
 		context_unref(c);
 	}
+}
+
+void context_give(struct context *c)
+{
+	context_ref(c);
+	c->n_children++;
+}
+
+void context_take_back(struct context *c)
+{
+	c->n_children--;
+	handler_look();
+	context_unref(c);
 }
 
 /* --- their channels ---------------------------------------------------------
@@ -203,7 +219,9 @@ void context_lost(struct context *c, struct channel *held, bool by_us)
 	context_ref(c);
 	if (!by_us)
 		event_of_context(EV_CLOSE, c, held->peer);
+	handler_deserted(c); /* a function may want to know */
 	forget(c);
+	handler_context_closed(c);
 	context_unref(c);
 }
 
@@ -243,11 +261,11 @@ void context_push_named(lua_State *L, uint64_t link, uint64_t over, uint64_t id)
 	context_push(L, held->context);
 }
 
-void context_discard_named(uint64_t link, uint64_t over)
+void context_close_named(uint64_t link, uint64_t over, uint64_t id)
 {
 	struct channel *held = find_named(link, over);
 
-	if (held && !held->claimed)
+	if (held && (!held->claimed || held->claimed == id))
 		channel_close(held, true);
 }
 

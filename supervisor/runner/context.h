@@ -38,6 +38,7 @@ struct context {
 	uint32_t lent;	     /* by which call; CONTEXT_PUSHED; 0: not */
 	struct list loan;    /* while it is */
 	bool deserted;	     /* a function was told that nobody holds it */
+	unsigned n_children; /* for whom it is context 0, used or not yet */
 	/* held */
 	uint64_t link;		 /* the channel's number */
 	struct listens *listens; /* what this process listens to there */
@@ -71,6 +72,11 @@ void context_settle(struct context *c);
 void context_lend(struct context *c, uint32_t cid);
 void context_call_ended(uint32_t cid);
 
+/* A child has it as context 0, and may ask for its link at any time until its
+ * end. */
+void context_give(struct context *c);
+void context_take_back(struct context *c);
+
 /* By this process: everybody loses an owned one. */
 void context_close(struct context *c);
 
@@ -81,7 +87,8 @@ void context_close(struct context *c);
  */
 void context_push_named(lua_State *L, uint64_t link, uint64_t over,
 			uint64_t id);
-void context_discard_named(uint64_t link, uint64_t over);
+/* Close one that no message has claimed, or that message @id has. */
+void context_close_named(uint64_t link, uint64_t over, uint64_t id);
 
 /* A channel to a holder of an owned one is there, or is no more. */
 void context_add_holder(struct context *c, struct channel *holder);

@@ -88,7 +88,7 @@ static bool is_reachable(const struct handler *h)
 
 	if (h->kind == ON_LAST || h->kind == ON_TERMINATE)
 		return false;
-	return !c || !c->owned || c->n_holders > 0 || c->lent;
+	return !c || !c->owned || c->n_holders > 0 || c->lent || c->n_children;
 }
 
 bool handler_wanted(void)

@@ -24,7 +24,7 @@ enum handler_kind {
 	ON_CALL,
 	ON_PUSH,
 	ON_LISTEN,    /* a holder begins or ceases to listen */
-	ON_LAST,      /* nobody holds the context any more */
+	ON_LAST,      /* nobody holds the context any more, or it is lost */
 	ON_TERMINATE, /* the process is to end */
 };
 
@@ -52,7 +52,7 @@ bool handler_serve(struct served *s);
 bool handler_push(struct event *e);
 bool handler_listen(struct event *e);
 bool handler_terminate(void);
-/* Nobody holds it, and if nobody can any more it is about to be closed: false
+/* It is lost, or nobody holds it, and if nobody can any more it is about to be closed: false
  * unless a function is told, which is told once. */
 bool handler_deserted(struct context *c);
 void handler_context_closed(struct context *c);

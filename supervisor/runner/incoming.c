@@ -104,38 +104,51 @@ struct incoming *incoming_ref(struct incoming *in)
 	return in;
 }
 
-/* --- contexts that nobody got -----------------------------------------------
+/* --- contexts that nobody got, or nobody keeps ------------------------------
  */
 
-static void discard_item(struct mp_reader *r, uint64_t over)
+/* @id: of the message; 0: only those that nobody got are closed. */
+static void close_item(struct mp_reader *r, uint64_t over, uint64_t id)
 {
 	uint32_t n;
 
 	switch (mp_peek(r)) {
 	case MP_EXT:
-		context_discard_named(wire_read_context(r), over);
+		context_close_named(wire_read_context(r), over, id);
 		break;
 	case MP_ARRAY:
 		for (n = mp_read_array(r); n > 0 && !r->bad; n--)
-			discard_item(r, over);
+			close_item(r, over, id);
 		break;
 	case MP_MAP:
 		for (n = 2 * mp_read_map(r); n > 0 && !r->bad; n--)
-			discard_item(r, over);
+			close_item(r, over, id);
 		break;
 	default:
 		mp_skip(r);
 	}
 }
 
-void incoming_discard(uint64_t over, const struct wire_message *m)
+static void close_contexts(uint64_t over, const struct wire_message *m,
+			   uint64_t id)
 {
 	struct mp_reader r;
 
 	if (m->n_ext == 0)
 		return;
 	mp_reader_init(&r, m->args.p, m->args.size);
-	discard_item(&r, over);
+	close_item(&r, over, id);
+}
+
+void incoming_discard(uint64_t over, const struct wire_message *m)
+{
+	close_contexts(over, m, 0);
+}
+
+void incoming_let_go(struct incoming *in)
+{
+	if (in->passes)
+		close_contexts(in->over, &in->m, in->id);
 }
 
 struct incoming *incoming_unref(struct incoming *in)
@@ -235,12 +248,10 @@ void incoming_strip(struct incoming *in)
 {
 	size_t bytes = in->m.args.size;
 
-	if (!in->heap)
+	if (!in->heap || in->m.n_ext > 0) /* those may be looked for again */
 		return;
-	incoming_discard(in->over, &in->m);
 	in->m.args = (struct mp_bytes){ "\x90", 1 }; /* an empty array */
 	in->m.info = (struct mp_bytes){ "", 0 };
-	in->m.n_ext = 0;
 	free(steal(&in->heap));
 	in->charged_bytes -= bytes;
 	allocator_discharge(&runner.allocator, bytes);

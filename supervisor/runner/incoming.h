@@ -9,6 +9,7 @@
  */
 
 #include <lua.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "rpc/link.h"
@@ -18,6 +19,7 @@ struct incoming {
 	unsigned refs;
 	uint64_t id;   /* of this message: what claims the contexts in it */
 	uint64_t over; /* the number of the link that it came over */
+	bool passes;   /* its contexts are passed on, and not kept */
 	size_t charged_bytes;
 	uint8_t *heap; /* of all but a small one */
 	struct wire_message m;
@@ -44,6 +46,10 @@ static inline size_t incoming_bytes(const struct incoming *in)
  */
 int incoming_push_packed(struct incoming *in, lua_State *L);
 int incoming_push_values(struct incoming *in, lua_State *L, int limit);
+
+/* The program is done with it: the contexts that it has got with a message that
+ * `passes` are closed, and do not wait for the collector. */
+void incoming_let_go(struct incoming *in);
 
 /* They are Lua's: a large message need not be kept but for its name. */
 void incoming_strip(struct incoming *in);

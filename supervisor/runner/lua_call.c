@@ -12,6 +12,7 @@
 #include "runner/call.h"
 #include "runner/context.h"
 #include "runner/environment.h"
+#include "runner/incoming.h"
 #include "runner/limits.h"
 #include "runner/lua_call.h"
 #include "runner/lua_status.h"
@@ -186,19 +187,34 @@ int lua_call_invoke(lua_State *L)
 int lua_call_forward(lua_State *L)
 {
 	struct served *s = request_value_check(L, 1);
+	struct call *call = lua_call_begin_forward(L);
+
+	call_wait(L, call, TASK_NO_DEADLINE);
+	if (call->answer && call->answer->m.n_ext > 0) {
+		call->answer->passes = true;
+		incoming_unref(s->passed);
+		s->passed = incoming_ref(call->answer);
+	}
+	return lua_call_finish(L, call, lua_tostring(L, 3));
+}
+
+struct call *lua_call_begin_forward(lua_State *L)
+{
+	struct served *s = request_value_check(L, 1);
 	struct call_target t;
 	struct call *call;
 
 	check_target(L, &t, 2, 3);
 	t.deadline_ns = s->deadline_ns;
 	call = call_make(L, &t, 4, lua_gettop(L) - 3);
+	s->in->passes = true;
 	if (s->cancelled)
 		call_cancel(call, STATUS_CANCELLED, "cancelled");
 	s->forwarded = call->cid;
-	return lua_call_finish(L, call, t.name);
+	return call;
 }
 
-int lua_call_zero(lua_State *L, const char *name, int n)
+struct call *lua_call_begin_zero(lua_State *L, const char *name, int n)
 {
 	struct call_target t = {
 		.name = name,
@@ -206,8 +222,12 @@ int lua_call_zero(lua_State *L, const char *name, int n)
 		.deadline_ns = TIMER_NEVER,
 	};
 
-	return lua_call_finish(L, call_make(L, &t, lua_gettop(L) - n + 1, n),
-			       name);
+	return call_make(L, &t, lua_gettop(L) - n + 1, n);
+}
+
+int lua_call_zero(lua_State *L, const char *name, int n)
+{
+	return lua_call_finish(L, lua_call_begin_zero(L, name, n), name);
 }
 
 /* --- answering --------------------------------------------------------------

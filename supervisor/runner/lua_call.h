@@ -25,3 +25,11 @@ int lua_call_zero(lua_State *L, const char *name, int n);
 /* thox.invoke() and thox.forward() */
 int lua_call_invoke(lua_State *L);
 int lua_call_forward(lua_State *L);
+/* thox.run(), of lua_process.c */
+int lua_process_run_for(lua_State *L);
+
+/* The call of the latter, which is to be finished. */
+struct call *lua_call_begin_forward(lua_State *L);
+
+/* A call of @name on context 0 with the top @n values: to be finished. */
+struct call *lua_call_begin_zero(lua_State *L, const char *name, int n);

@@ -7,11 +7,13 @@
 
 #include <lauxlib.h>
 
+#include "rpc/pattern.h"
 #include "rpc/wire.h"
 #include "runner/context.h"
 #include "runner/handler.h"
 #include "runner/lua_call.h"
 #include "runner/push.h"
+#include "runner/request_value.h"
 #include "runner/runner.h"
 
 /* A context of our own, or 0. */
@@ -70,11 +72,15 @@ static int l_listened(lua_State *L)
 	return 0;
 }
 
-/* thox.last(ctx, function | nil): when nobody holds it any more */
+/* thox.last(ctx, function | nil): when nobody holds it any more; of another's,
+ * when it is lost */
 static int l_last(lua_State *L)
 {
-	struct context *c = context_check_owned(L, 1);
+	struct context *c;
 
+	if (!context_check(L, 1, &c))
+		return luaL_argerror(L, 1, "this context is closed");
+	luaL_argcheck(L, c, 1, "context 0 is nobody's to hold");
 	handler_set(L, ON_LAST, c->id, "", 0, 2);
 	return 0;
 }
@@ -86,6 +92,20 @@ static int l_terminate(lua_State *L)
 	lua_settop(L, 1);
 	handler_set(L, ON_TERMINATE, 0, "", 0, 1);
 	return 0;
+}
+
+/* thox.matches(pattern, name) -> boolean; raises for what is no pattern */
+static int l_matches(lua_State *L)
+{
+	size_t pattern_size, name_size;
+	const char *pattern = luaL_checklstring(L, 1, &pattern_size);
+	const char *name = luaL_checklstring(L, 2, &name_size);
+
+	luaL_argcheck(L, pattern_check(pattern, pattern_size), 1,
+		      "no pattern of names");
+	lua_pushboolean(L,
+			pattern_match(pattern, pattern_size, name, name_size));
+	return 1;
 }
 
 /* thox.service() -> string | nil: the service that this process is of */
@@ -114,6 +134,9 @@ static int l_open(lua_State *L)
 		{ "invoke", lua_call_invoke },
 		{ "last", l_last },
 		{ "listened", l_listened },
+		{ "matches", l_matches },
+		{ "pass", request_value_pass },
+		{ "run", lua_process_run_for },
 		{ "serve", l_serve },
 		{ "service", l_service },
 		{ "stop", l_stop },

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "runner/call.h"
 #include "runner/child.h"
 #include "runner/context.h"
 #include "runner/environment.h"
@@ -21,6 +22,8 @@
 #include "runner/stream.h"
 #include "runner/tell.h"
 #include "runner/value.h"
+
+static const char process_run[] = "process.run";
 
 /* --- this process -----------------------------------------------------------
  */
@@ -299,6 +302,28 @@ static void inherit_env(lua_State *L)
 	lua_setfield(L, -2, "env");
 }
 
+/* Wait for the answer of a call that starts a child: as lua_call_finish(). */
+static int finish_start(lua_State *L, struct call *call)
+{
+	child_starting(1);
+	call->starts = true;
+	return lua_call_finish(L, call, process_run);
+}
+
+/* The context 0 that the table at @index gives to a child, or NULL. */
+static struct context *base_of(lua_State *L, int index)
+{
+	struct context *c = NULL;
+
+	if (!lua_istable(L, index))
+		return NULL;
+	lua_getfield(L, index, "context");
+	if (luaL_testudata(L, -1, VALUE_CONTEXT))
+		(void)context_check(L, lua_gettop(L), &c);
+	lua_pop(L, 1);
+	return c;
+}
+
 /* What is run is in slot 1, the options are in slot 2. */
 static int run(lua_State *L, const char *what)
 {
@@ -318,11 +343,12 @@ static int run(lua_State *L, const char *what)
 	inherit_env(L);
 	lua_pushvalue(L, 1);
 	lua_setfield(L, 3, what);
-	n = lua_call_zero(L, "process.run", 1); /* … pid [up] */
-	pid = luaL_checkinteger(L, -n);
-	if (n > 1 && !context_check(L, lua_gettop(L) - n + 2, &up))
-		up = NULL;
-	child_started(L, (pid_t)pid, up);
+	n = finish_start(L, lua_call_begin_zero(L, process_run, 1));
+	/* … pid [up] */
+	pid = n > 0 ? luaL_checkinteger(L, -n) : 0;
+	if (n > 1 && luaL_testudata(L, 1 - n, VALUE_CONTEXT))
+		(void)context_check(L, lua_gettop(L) - n + 2, &up);
+	child_started(L, (pid_t)pid, base_of(L, 3), up);
 	for (size_t i = 0; i < ARRAY_SIZE(stdio_keys); i++)
 		give_stream(L, 2, stdio_keys[i]);
 	lua_pushinteger(L, pid);
@@ -339,6 +365,21 @@ static int l_run_program(lua_State *L)
 static int l_run_code(lua_State *L)
 {
 	return run(L, "code");
+}
+
+/* thox.run(request, ctx, "process.run", options) -> pid [, up]: forwarded for
+ * a child, whose child it is */
+int lua_process_run_for(lua_State *L)
+{
+	struct call *call = lua_call_begin_forward(L);
+	int n = finish_start(L, call); /* … pid [up] */
+	struct context *up;
+
+	if (n > 1 && lua_isinteger(L, -n) &&
+	    luaL_testudata(L, 1 - n, VALUE_CONTEXT) &&
+	    context_check(L, lua_gettop(L) - n + 2, &up) && up)
+		child_adopt(L, (pid_t)lua_tointeger(L, -n), base_of(L, 4), up);
+	return n;
 }
 
 /* os.up(pid) -> ctx | nil: stands for a child that has another context 0 */

@@ -135,6 +135,16 @@ struct served *request_value_check(lua_State *L, int index)
 	return u->served;
 }
 
+int request_value_pass(lua_State *L)
+{
+	const struct request_value *u = luaL_checkudata(L, 1, REQUEST);
+	struct incoming *in = u->served ? u->served->in : u->event->in;
+
+	if (in)
+		in->passes = true;
+	return 0;
+}
+
 static int l_gc(lua_State *L)
 {
 	struct request_value *u = luaL_checkudata(L, 1, REQUEST);

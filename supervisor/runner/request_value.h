@@ -16,5 +16,8 @@ void request_value_open(lua_State *L);
 /* The call that the value at slot @index is of; raises where it is of none. */
 struct served *request_value_check(lua_State *L, int index);
 
+/* thox.pass(request): its contexts are passed on, and not kept */
+int request_value_pass(lua_State *L);
+
 /* Push one of a call or of a push; the other is NULL. */
 void request_value_push(lua_State *L, struct served *s, struct event *e);

@@ -60,6 +60,7 @@ struct served *served_unref(struct served *s)
 	if (!s || --s->refs > 0)
 		return NULL;
 	incoming_unref(s->in);
+	incoming_unref(s->passed);
 	peer_unref(s->peer);
 	if (s->context)
 		context_unref(s->context);

@@ -39,9 +39,10 @@ struct served {
 	bool cancelled; /* nobody waits for the answer */
 	bool taken;	/* a task has it, or a function serves it */
 	bool by_function;
-	bool answering;	     /* a task does, and waits for that */
-	uint32_t forwarded;  /* a call of ours that is given up with it */
-	struct event *event; /* while it waits for a task */
+	bool answering;		 /* a task does, and waits for that */
+	uint32_t forwarded;	 /* a call of ours that is given up with it */
+	struct incoming *passed; /* the answer to that; NULL: none */
+	struct event *event;	 /* while it waits for a task */
 };
 
 struct served *served_find(uint64_t cid); /* NULL: none such, or answered */

@@ -57,8 +57,24 @@ static void count_push(const struct job *job, int by)
 		push_bytes -= job->event->bytes;
 }
 
+/* What was only passed on is not kept, whoever still has the request. */
+static void let_go(const struct job *job)
+{
+	struct served *s = job->served;
+
+	if (s)
+		incoming_let_go(s->in);
+	if (s && s->passed) {
+		incoming_let_go(s->passed);
+		s->passed = incoming_unref(s->passed);
+	}
+	if (job->event && job->event->in)
+		incoming_let_go(job->event->in);
+}
+
 static void free_job(struct job *job)
 {
+	let_go(job);
 	list_remove(&job->list);
 	count_push(job, -1);
 	handler_unref(job->handler);
