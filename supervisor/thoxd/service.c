@@ -94,6 +94,7 @@ struct service *service_free(struct service *sv)
 		return NULL;
 	drop_instances(sv);
 	service_idle_deinit(sv);
+	service_health_end(sv);
 	service_schedule_forget(sv);
 	service_config_unref(sv->config);
 	free(sv->problem);

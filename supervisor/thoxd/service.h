@@ -98,13 +98,14 @@ struct service {
 	/* to be looked at when the turn of the loop is over */
 	bool group_restarts;
 	bool limit_met;
-	char *failure;	     /* owned: why its last job failed */
-	struct list callers; /* waiters: calls of what it provides */
-	bool called;	     /* it is to be started for them */
-	bool by_call;	     /* so it was started */
-	ev_timer idle;	     /* then: is it still called? */
-	unsigned leaving;    /* names that callers are to leave: it ends then */
-	bool left;	     /* so it has ended */
+	char *failure;		       /* owned: why its last job failed */
+	struct list callers;	       /* waiters: calls of what it provides */
+	bool called;		       /* it is to be started for them */
+	bool by_call;		       /* so it was started */
+	struct service_health *health; /* NULL: it is not checked */
+	ev_timer idle;		       /* then: is it still called? */
+	unsigned leaving; /* names that callers are to leave: it ends then */
+	bool left;	  /* so it has ended */
 	struct service_times *times; /* NULL: no schedule is followed */
 	unsigned n_instances;
 	struct service_instance *instances;
@@ -184,6 +185,10 @@ void service_idle_deinit(struct service *sv);
 void service_idle_follow(struct service *sv); /* its state has changed */
 void service_idle_told(struct service *sv);   /* a process has said its use */
 void service_idle_left(struct service *sv);   /* callers have left a name */
+
+/* service_health.c: the calls that tell whether it is well. */
+void service_health_follow(struct service *sv); /* its state has changed */
+void service_health_end(struct service *sv);
 
 /* service_config.c */
 int service_config_new(const char *name, struct definition **definition,

@@ -439,6 +439,7 @@ void services_settled(struct service *sv)
 	check_job(m, sv);
 	services_check_waits(m, sv);
 	service_idle_follow(sv);
+	service_health_follow(sv);
 	services_callers_wake(sv);
 	if (sv->gone && service_idle(sv))
 		services_defer(m);
@@ -635,6 +636,7 @@ void services_end(struct services *m)
 	services_clock_end(m);
 	list_each(sv, after, &m->all, list)
 	{
+		service_health_end(sv);
 		if (nodes && is_there(sv))
 			nodes[n++] = sv->node;
 	}
