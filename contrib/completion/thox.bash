@@ -85,10 +85,11 @@ _thoxctl_options() {
 	call) echo --timeout ;;
 	listen) echo --count ;;
 	tree) echo --services ;;
-	start | stop | restart | try-restart) echo --timeout --no-wait --dry-run ;;
+	start | restart) echo --timeout --no-wait --wait --dry-run ;;
+	stop | try-restart) echo --timeout --no-wait --dry-run ;;
 	reload | reset) echo --timeout --no-wait ;;
 	enable | disable) echo --now ;;
-	logs) echo --follow --lines --since --until --grep --priority --output ;;
+	logs) echo --follow --lines --since --until --grep --priority --output --unit ;;
 	esac
 }
 

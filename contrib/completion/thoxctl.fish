@@ -62,11 +62,14 @@ end
 for command in start stop restart try-restart
     complete -c thoxctl -n "contains -- $command (__thoxctl_words)[1]" -s n -l dry-run -d 'only say what would happen'
 end
+for command in start restart
+    complete -c thoxctl -n "contains -- $command (__thoxctl_words)[1]" -l wait -d 'wait for their end, too'
+end
 for command in enable disable
     complete -c thoxctl -n "contains -- $command (__thoxctl_words)[1]" -l now -d 'at once, too'
 end
 complete -c thoxctl -n 'contains -- logs (__thoxctl_words)[1]' -s f -l follow -d 'go on with what comes'
-for option in lines since until grep priority output
+for option in lines since until grep priority output unit
     complete -c thoxctl -n 'contains -- logs (__thoxctl_words)[1]' -l $option -x
 end
 for command in mount unmount

@@ -33,6 +33,7 @@ static const struct ctl_option logs_options[] = {
 	{ "grep", 'g', "REGEX", "whose text matches (POSIX extended)" },
 	{ "priority", 'p', "LEVEL", "of this level (err, …) or more urgent" },
 	{ "output", 'o', "FORM", "short (default), json or cat" },
+	{ "unit", 'u', "SERVICE", "of this one: the same as an operand" },
 	{ NULL, 0, NULL, NULL },
 };
 
@@ -49,6 +50,15 @@ static const struct ctl_option listen_options[] = {
 static const struct ctl_option order_options[] = {
 	{ "timeout", 't', "TIME", "wait no longer than this" },
 	{ "no-wait", 0, NULL, "do not wait at all" },
+	{ "dry-run", 'n', NULL,
+	  "only say what would start and stop, in order" },
+	{ NULL, 0, NULL, NULL },
+};
+
+static const struct ctl_option start_options[] = {
+	{ "timeout", 't', "TIME", "wait no longer than this" },
+	{ "no-wait", 0, NULL, "do not wait at all" },
+	{ "wait", 0, NULL, "wait until they have ended, too" },
 	{ "dry-run", 'n', NULL,
 	  "only say what would start and stop, in order" },
 	{ NULL, 0, NULL, NULL },
@@ -144,7 +154,7 @@ const struct command ctl_commands[] = {
 	  "Returns when they are ready, or one has failed. Starts the "
 	  "instance\n"
 	  "when it does not run.\n" SERVICES,
-	  1, OPERANDS_MAX, START_IF_DOWN, ctl_service_order, order_options,
+	  1, OPERANDS_MAX, START_IF_DOWN, ctl_service_order, start_options,
 	  false },
 	{ "stop", "SERVICE...", "stop services, and what requires them",
 	  "Returns when nothing of them is left.\n" SERVICES, 1, OPERANDS_MAX,
@@ -152,7 +162,7 @@ const struct command ctl_commands[] = {
 	{ "restart", "SERVICE...", "stop services and start them again",
 	  "With what requires them and runs; what does not run is "
 	  "started.\n" SERVICES,
-	  1, OPERANDS_MAX, START_IF_DOWN, ctl_service_order, order_options,
+	  1, OPERANDS_MAX, START_IF_DOWN, ctl_service_order, start_options,
 	  false },
 	{ "try-restart", "SERVICE...", "restart those services that run",
 	  SERVICES, 1, OPERANDS_MAX, START_NEVER, ctl_service_order,

@@ -31,6 +31,7 @@
 #define LINES_MAX      1000000ULL
 #define POLL_MS	       50 /* where the kernel has no more watches to give */
 #define SERVICES_LIMIT 65536
+#define LOGS_NAMES_MAX 1000 /* as the table of commands has it */
 
 struct source {
 	struct reader *reader;
@@ -491,14 +492,28 @@ static void run(struct logs *l)
 	l->filter.since_us = 0;
 }
 
+/* As journalctl has it: `-u NAME`. */
+static void take_names(struct logs *l)
+{
+	static char *names[LOGS_NAMES_MAX + 1];
+	const char *unit = ctl_option(l->ctl, "unit");
+	int n = l->ctl->argc;
+
+	for (int i = 0; i < n; i++)
+		names[i] = l->ctl->argv[i];
+	if (unit)
+		names[n++] = (char *)(uintptr_t)unit;
+	l->filter.names = names;
+	l->filter.n_names = n;
+}
+
 int ctl_logs(struct ctl *ctl)
 {
 	struct logs l = { .ctl = ctl, .rootfd = -1, .notify_fd = -1 };
 	char path[PATH_MAX + 8];
 	int r;
 
-	l.filter.names = ctl->argv;
-	l.filter.n_names = ctl->argc;
+	take_names(&l);
 	r = take_options(&l);
 	if (r != CTL_OK)
 		return r;
@@ -510,7 +525,7 @@ int ctl_logs(struct ctl *ctl)
 	}
 	if (l.rootfd < 0) {
 		say("there are no logs yet in %s", path);
-		return ctl->argc ? CTL_NO_SUCH : CTL_OK;
+		return l.filter.n_names ? CTL_NO_SUCH : CTL_OK;
 	}
 	run(&l);
 	r = check_names(&l);

@@ -143,5 +143,9 @@ void logs_print(enum logs_output output, const char *service,
 	case LOGS_CAT:
 		print_cat(line);
 		break;
+	case LOGS_TEXT:
+		print_safely(line->text, line->size);
+		putchar('\n');
+		break;
 	}
 }

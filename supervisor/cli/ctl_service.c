@@ -156,6 +156,10 @@ int ctl_service_order(struct ctl *ctl)
 	waits = !ctl_option(ctl, "no-wait");
 	json_object_set_new(arguments, "dry_run", json_boolean(dry));
 	json_object_set_new(arguments, "no_wait", json_boolean(!waits));
+	if (strcmp(ctl->command->name, "start") == 0 ||
+	    strcmp(ctl->command->name, "restart") == 0)
+		json_object_set_new(arguments, "until_end",
+				    json_boolean(ctl_option(ctl, "wait")));
 	snprintf(verb, sizeof(verb), "service.%s", ctl->command->name);
 	r = ask_for(ctl, verb, arguments, timeout_ms, &value);
 	if (r != CTL_OK)

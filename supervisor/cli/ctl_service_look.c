@@ -8,10 +8,15 @@
 
 #include "base/exit.h"
 #include "base/util.h"
+#include "cli/ctl_logs.h"
 #include "cli/ctl_service.h"
 #include "cli/say.h"
 #include "cli/table.h"
 #include "cli/value.h"
+#include "service/definition.h"
+
+#define CRASH_LINES 20
+#define LOG_LINES	10
 
 /* --- list -----------------------------------------------------------------
  */
@@ -162,6 +167,64 @@ static void put_process(const json_t *in)
 	put("process", text);
 }
 
+/* What the kernel enforces on it, with what it uses of that. */
+static void put_limits(const json_t *in)
+{
+	const json_t *process = json_object_get(in, "process");
+	const json_t *limits = json_object_get(process, "limits");
+	char used[VALUE_TEXT_BYTES], most[VALUE_TEXT_BYTES];
+	char text[VALUE_TEXT_BYTES * 2 + 64];
+
+	if (!json_is_object(process))
+		return;
+	value_text("memory_bytes", json_object_get(process, "memory_bytes"),
+		   used);
+	value_text("memory_bytes", json_object_get(limits, "memory_bytes"),
+		   most);
+	snprintf(text, sizeof(text), "%s (limit %s)", used, most);
+	put("memory", text);
+	value_text("cpu_us", json_object_get(process, "cpu_us"), used);
+	value_text("cpu_ms", json_object_get(limits, "cpu_ms"), most);
+	if (json_integer_value(json_object_get(limits, "cpu_ms")) == 0)
+		strcpy(most, "none");
+	snprintf(text, sizeof(text), "%s (limit %s)", used, most);
+	put("CPU", text);
+	snprintf(text, sizeof(text),
+		 "files %.40s, processes %.40s, address space %.40s",
+		 ctl_service_text(limits, "kernel_open_files"),
+		 ctl_service_text(limits, "kernel_processes"),
+		 ctl_service_text(limits, "kernel_address_space_bytes"));
+	put("kernel", text);
+	snprintf(text, sizeof(text),
+		 "seccomp %.20s, no_new_privs %.20s, network %.40s",
+		 ctl_service_text(json_object_get(process, "sandbox"),
+				  "seccomp"),
+		 ctl_service_text(json_object_get(process, "sandbox"),
+				  "no_new_privs"),
+		 ctl_service_text(json_object_get(process, "sandbox"),
+				  "namespace_net"));
+	put("sandbox", text);
+}
+
+static void put_use(const json_t *in)
+{
+	json_int_t calls = json_integer_value(json_object_get(in, "calls"));
+	json_int_t held = json_integer_value(json_object_get(in, "contexts"));
+	char text[128];
+
+	if (calls > 0) {
+		snprintf(text, sizeof(text), "%lld, of which %lld wait",
+			 (long long)calls,
+			 (long long)json_integer_value(
+				 json_object_get(in, "waiting")));
+		put("calls", text);
+	}
+	if (held > 0) {
+		snprintf(text, sizeof(text), "%lld held", (long long)held);
+		put("contexts", text);
+	}
+}
+
 static void print_instance(const json_t *in, bool several)
 {
 	char text[VALUE_TEXT_BYTES + 64], since[VALUE_TEXT_BYTES];
@@ -177,6 +240,8 @@ static void print_instance(const json_t *in, bool several)
 	if (json_integer_value(json_object_get(in, "restarts")) > 0)
 		put_value("restarts", in, "restarts");
 	put_list("names", json_object_get(in, "names"));
+	put_use(in);
+	put_limits(in);
 	put_end(json_object_get(in, "last_end"));
 }
 
@@ -206,6 +271,47 @@ static void print_schedule(const json_t *row)
 		 json_integer_value(next) > 0 ? "next " : "",
 		 json_integer_value(next) > 0 ? when : "not followed");
 	put("schedule", text);
+}
+
+/* The instance of `many:1` or `worker:blue`: what stands behind the colon. */
+static void print_crash(const struct ctl *ctl, const char *base,
+			const json_t *in)
+{
+	const json_t *end = json_object_get(in, "last_end");
+	const char *colon = strchr(ctl_service_text(in, "name"), ':');
+	struct logs_tail tail = {
+		.state_dir = ctl->in.state,
+		.service = base,
+		.instance = colon ? colon + 1 : "",
+		.pid = (pid_t)json_integer_value(json_object_get(end, "pid")),
+		.head = "last crash",
+		.lines = CRASH_LINES,
+	};
+
+	if (tail.pid > 0 &&
+	    json_is_true(json_object_get(in, "last_end_failed")))
+		(void)logs_tail(&tail);
+}
+
+static void print_logs(const struct ctl *ctl, const json_t *row)
+{
+	const char *name = ctl_service_text(row, "name");
+	const char *colon = strchr(name, ':');
+	char base[SERVICE_NAME_BYTES];
+	struct logs_tail tail = {
+		.state_dir = ctl->in.state,
+		.service = base,
+		.instance = colon ? colon + 1 : "",
+		.head = "log",
+		.lines = LOG_LINES,
+	};
+	json_t *in;
+	size_t i;
+
+	snprintf(base, sizeof(base), "%.*s", (int)strcspn(name, ":"), name);
+	json_array_foreach(json_object_get(row, "instances"), i, in)
+		print_crash(ctl, base, in);
+	(void)logs_tail(&tail);
 }
 
 static void print_service(const json_t *row)
@@ -264,6 +370,7 @@ int ctl_service_status(struct ctl *ctl)
 		if (i > 0)
 			putchar('\n');
 		print_service(row);
+		print_logs(ctl, row);
 	}
 	r = code_of(rows);
 	json_decref(rows);

@@ -318,9 +318,10 @@ enum control_kind {
  *   trace      {pid | name} -> {} + socket: the records above come there
  *   service.start, service.stop, service.restart, service.try-restart,
  *   service.reload, service.reset
- *              {names, dry_run?, no_wait?} -> [{name, ok, state, message}, …]
+ *              {names, dry_run?, no_wait?, until_end?} -> [{name, ok, state, message}, …]
  *              when each is as was asked, or cannot be; without waiting for
- *              that when no_wait. A name may be a pattern with *, ? and […].
+ *              that when no_wait; with until_end, once started, not before
+ *              they have ended. A name may be a pattern with *, ? and […].
  *              With dry_run -> [{name, action ("stop", "start"), wave}, …]:
  *              what would be done, in order; equal waves side by side
  *   service.enable, service.disable     {names} -> [{name, enabled}, …]

@@ -236,6 +236,8 @@ int request_arguments_parse(struct mp_bytes map, struct request_arguments *ret)
 			a.dry_run = mp_read_bool(&r);
 		else if (mp_bytes_equal(key, "no_wait"))
 			a.no_wait = mp_read_bool(&r);
+		else if (mp_bytes_equal(key, "until_end"))
+			a.until_end = mp_read_bool(&r);
 		else
 			mp_skip(&r);
 	}

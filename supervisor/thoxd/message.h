@@ -60,6 +60,7 @@ struct request_arguments {
 	struct mp_bytes names; /* an encoded array of str; size 0: none */
 	bool dry_run;
 	bool no_wait;
+	bool until_end;
 };
 int request_arguments_parse(struct mp_bytes map, struct request_arguments *ret);
 

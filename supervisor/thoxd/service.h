@@ -53,6 +53,7 @@ struct service_end {
 	pid_t pid; /* 0: none has yet */
 	int code;
 	bool signalled;
+	bool failed;
 	uint64_t ms; /* time of day */
 	char reason[24];
 	char *detail; /* owned; NULL: none */

@@ -120,13 +120,15 @@ static void on_ended(struct starter *st, const struct run *run,
 {
 	struct service_process *p = process_of(st);
 	const struct result *result = e->result;
+	bool ok = definition_success(p->config->definition,
+				     result->signalled ? 0 : result->code,
+				     result->signalled ? result->code : 0);
 
 	remember_end(p->instance, e);
+	p->instance->last.failed = !ok;
 	service_set_text(&p->instance->detail, NULL);
 	p->ending = run;
-	end(p, definition_success(p->config->definition,
-				  result->signalled ? 0 : result->code,
-				  result->signalled ? result->code : 0));
+	end(p, ok);
 }
 
 static void on_notice(struct starter *st, const char *text)

@@ -169,6 +169,7 @@ struct wait {
 	struct client *client;
 	uint64_t id;
 	enum service_order order;
+	bool until_end; /* what was started has ended, too */
 	size_t n, left;
 	struct item items[];
 };
@@ -232,6 +233,14 @@ static bool was_rejected(const struct service *sv)
 	return false;
 }
 
+/* Up, or done; whoever waits for the end is content with a stop, too. */
+static bool ended_well(const struct wait *w, const struct service *sv)
+{
+	return service_up(sv) ||
+	       (w->until_end && service_state(sv) == MACHINE_INACTIVE &&
+		!sv->failure);
+}
+
 static void look_at(struct services *m, struct wait *w, struct item *it)
 {
 	const struct service *sv = it->service;
@@ -241,8 +250,8 @@ static void look_at(struct services *m, struct wait *w, struct item *it)
 	case SERVICE_START:
 	case SERVICE_RESTART:
 	case SERVICE_TRY_RESTART:
-		if (job == JOB_NONE)
-			settle(w, it, service_up(sv));
+		if (job == JOB_NONE && !(w->until_end && service_active(sv)))
+			settle(w, it, ended_well(w, sv));
 		else if (job == JOB_START && service_backs_off(sv))
 			settle(w, it, false);
 		break;
@@ -348,6 +357,7 @@ static struct wait *wait_new(struct request *q, const struct chosen *c)
 	w->client = q->client;
 	w->id = q->id;
 	w->order = (enum service_order)q->command->number;
+	w->until_end = q->arguments.until_end;
 	w->n = w->left = c->n;
 	for (size_t i = 0; i < c->n; i++) {
 		w->items[i].service = c->items[i];

@@ -5,6 +5,7 @@
 #include "rpc/mp.h"
 #include "thoxd/service.h"
 #include "thoxd/services.h"
+#include "thoxd/status.h"
 
 static void text(struct mp_writer *w, const char *key, const char *value)
 {
@@ -50,6 +51,29 @@ static void write_end(struct mp_writer *w, const struct service_end *e)
 	number(w, "ended_ms", e->ms);
 }
 
+static uint64_t held(const struct service_process *p)
+{
+	const struct list *head, *at;
+	uint64_t n = 0;
+
+	if (!p || !p->starter.run)
+		return 0;
+	head = &p->starter.run->principal.held;
+	for (at = head->next; at != head; at = at->next)
+		n++;
+	return n;
+}
+
+/* What the kernel says of it. */
+static void write_process(struct mp_writer *w, const struct service_process *p)
+{
+	mp_write_str(w, "process");
+	if (p && p->starter.run && p->pid > 0)
+		status_write_process(w, p->starter.run);
+	else
+		mp_write_nil(w);
+}
+
 static void write_instance(struct mp_writer *w,
 			   const struct service_instance *in)
 {
@@ -58,7 +82,7 @@ static void write_instance(struct mp_writer *w,
 	char name[SERVICE_NAME_BYTES + 16];
 
 	instance_name(in, name);
-	mp_write_map(w, 10);
+	mp_write_map(w, 15);
 	text(w, "name", name);
 	text(w, "state", machine_state_name(in->machine.state));
 	text(w, "why",
@@ -69,7 +93,12 @@ static void write_instance(struct mp_writer *w,
 	number(w, "other_pid", other ? (uint64_t)other->pid : 0);
 	number(w, "restarts", in->machine.restart.count);
 	names(w, "names", p ? &p->names : NULL);
+	number(w, "contexts", held(p));
+	number(w, "calls", p ? p->use.calls : 0);
+	number(w, "waiting", p ? p->use.waiting : 0);
 	write_end(w, &in->last);
+	flag(w, "last_end_failed", in->last.failed);
+	write_process(w, p);
 }
 
 /* --- a service ------------------------------------------------------------ */
@@ -197,6 +226,11 @@ void service_status_write(struct mp_writer *w, const struct service *sv,
 		return;
 	mp_write_str(w, "instances");
 	mp_write_array(w, sv->n_instances);
-	for (unsigned i = 0; i < sv->n_instances; i++)
+	for (unsigned i = 0; i < sv->n_instances; i++) {
+		struct service_process *p = sv->instances[i].process[SLOT_MAIN];
+
 		write_instance(w, &sv->instances[i]);
+		if (p) /* for the next time that somebody asks */
+			(void)service_process_ask_use(p);
+	}
 }
