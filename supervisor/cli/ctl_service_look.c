@@ -16,7 +16,7 @@
 #include "service/definition.h"
 
 #define CRASH_LINES 20
-#define LOG_LINES	10
+#define LOG_LINES   10
 
 /* --- list -----------------------------------------------------------------
  */

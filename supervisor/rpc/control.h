@@ -118,7 +118,9 @@ enum control_kind {
 	 * [32, {…}] + stdin, stdout, stderr, text: run it. Keys: name, version,
 	 * args (str, and contexts of which CONTROL_HOLD came before), env, memory_bytes, cpu_ms, demand_stdin, interactive,
 	 * expression, rows, columns, label (this machine's), service (absent:
-	 * none), tasks (how many it may have), descriptors (likewise).
+	 * none), tasks (how many it may have), descriptors (likewise),
+	 * messages (calls that may wait in it; absent: as many as may), secrets
+	 * (a map of str to str; absent: none).
 	 */
 	CONTROL_START = 32,
 	/* [33, signal, rows?, columns?]: "interrupt", "terminate", "resize",

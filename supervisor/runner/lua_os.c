@@ -43,6 +43,19 @@ static int l_getenv(lua_State *L)
 	return 1;
 }
 
+/* os.secret(name) -> string | nil */
+static int l_secret(lua_State *L)
+{
+	const char *name = luaL_checkstring(L, 1);
+	struct mp_bytes value;
+
+	if (message_lookup(runner.secrets, name, &value))
+		lua_pushlstring(L, value.p, value.size);
+	else
+		lua_pushnil(L);
+	return 1;
+}
+
 /* os.exit([code [, close]]) */
 static int l_exit(lua_State *L)
 {
@@ -84,9 +97,9 @@ static int l_sleep(lua_State *L)
 void lua_os_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{ "exit", l_exit },   { "getenv", l_getenv },
-		{ "sleep", l_sleep }, { "task", l_task },
-		{ NULL, NULL },
+		{ "exit", l_exit },	{ "getenv", l_getenv },
+		{ "secret", l_secret }, { "sleep", l_sleep },
+		{ "task", l_task },	{ NULL, NULL },
 	};
 
 	lua_getglobal(L, LUA_OSLIBNAME); /* os */

@@ -47,6 +47,10 @@ static void start_key(struct mp_reader *r, struct mp_bytes key,
 		s->args = arguments(r);
 	else if (mp_bytes_equal(key, "env"))
 		s->env = string_map(r);
+	else if (mp_bytes_equal(key, "secrets"))
+		s->secrets = string_map(r);
+	else if (mp_bytes_equal(key, "messages"))
+		s->messages = mp_read_uint(r);
 	else if (mp_bytes_equal(key, "label"))
 		s->label = mp_read_str(r);
 	else if (mp_bytes_equal(key, "service"))

@@ -23,11 +23,13 @@ enum control_event {
 
 struct message_start {
 	struct mp_bytes name;
-	struct mp_bytes args; /* raw array of strings and contexts, or "" */
-	struct mp_bytes env;  /* raw map of strings to strings, "" without */
+	struct mp_bytes args;	 /* raw array of strings and contexts, or "" */
+	struct mp_bytes env;	 /* raw map of strings to strings, "" without */
+	struct mp_bytes secrets; /* as env */
 	struct mp_bytes label, service; /* "" without */
 	uint64_t memory_bytes;
 	uint64_t tasks;		/* 0: not said */
+	uint64_t messages;	/* likewise */
 	uint64_t rows, columns; /* 0: stdout is no terminal */
 	bool demand_stdin;
 	bool interactive;

@@ -205,8 +205,8 @@ static void rehearse(void)
 	output_buffer[0] = 0;
 }
 
-/* The view of the environment in the message dies with the message. */
-static int keep_env(struct mp_bytes env)
+/* The view of a map in the message dies with the message. */
+static int keep_map(struct mp_bytes env, struct mp_bytes *ret)
 {
 	char *copy;
 
@@ -216,7 +216,7 @@ static int keep_env(struct mp_bytes env)
 	if (!copy)
 		return -ENOMEM;
 	memcpy(copy, env.p, env.size);
-	runner.env = (struct mp_bytes){ copy, env.size };
+	*ret = (struct mp_bytes){ copy, env.size };
 	return 0;
 }
 
@@ -252,7 +252,9 @@ static int take_start(struct link_message *raw,
 		r = mp_bytes_copy(start->service, runner.service,
 				  sizeof(runner.service));
 	if (r == 0)
-		r = keep_env(start->env);
+		r = keep_map(start->env, &runner.env);
+	if (r == 0)
+		r = keep_map(start->secrets, &runner.secrets);
 	if (r == 0)
 		r = take_streams(raw, start);
 	if (r < 0)
@@ -262,6 +264,9 @@ static int take_start(struct link_message *raw,
 	runner.interactive = start->interactive;
 	runner.expression = start->expression;
 	runner.memory_bytes = start->memory_bytes;
+	runner.messages = LIMIT_SERVED;
+	if (start->messages && start->messages < LIMIT_SERVED)
+		runner.messages = start->messages;
 	runner.tasks = start->tasks ? start->tasks : LIMIT_TASKS;
 	allocator_allow(&runner.allocator, start->memory_bytes);
 	return 0;

@@ -35,8 +35,10 @@ struct runner {
 	char service[RUNNER_NAME_BYTES]; /* "": it is none */
 	struct mp_bytes env;		 /* owned, raw map */
 	uint64_t memory_bytes;
-	uint64_t tasks;		/* that it may have */
-	unsigned rows, columns; /* 0: stdout is no terminal */
+	struct mp_bytes secrets; /* likewise */
+	uint64_t tasks;		 /* that it may have */
+	uint64_t messages;	 /* calls that may wait in it */
+	unsigned rows, columns;	 /* 0: stdout is no terminal */
 	bool interactive;
 	bool expression;
 

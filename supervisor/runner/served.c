@@ -25,6 +25,7 @@
 #include "runner/outgoing.h"
 #include "runner/provide.h"
 #include "runner/request.h"
+#include "runner/runner.h"
 #include "runner/task.h"
 #include "runner/tell.h"
 #include "runner/trace.h"
@@ -73,7 +74,8 @@ struct served *served_unref(struct served *s)
 
 static bool is_full(const struct channel *c)
 {
-	return n_served >= LIMIT_SERVED || c->n_served >= LIMIT_SERVED_LINK ||
+	return n_served >= runner.messages ||
+	       c->n_served >= LIMIT_SERVED_LINK ||
 	       c->peer->n_served >= LIMIT_SERVED_PEER;
 }
 
@@ -115,7 +117,7 @@ static void count_down(struct served *s)
 	c->peer->n_served--;
 	list_remove(&s->list);
 	if (!list_empty(&throttled) &&
-	    (n_served == LIMIT_SERVED / 2 ||
+	    (n_served == runner.messages / 2 ||
 	     c->n_served == LIMIT_SERVED_LINK / 2 ||
 	     c->peer->n_served == LIMIT_SERVED_PEER / 2 || n_served == 0))
 		resume();

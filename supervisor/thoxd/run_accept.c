@@ -182,7 +182,8 @@ static void write_start(struct run *run, const struct run_spec *q)
 	mp_writer_init_heap(w);
 	mp_write_array(w, 2);
 	mp_write_uint(w, CONTROL_START);
-	mp_write_map(w, run->service[0] ? 15 : 14);
+	mp_write_map(w, 14 + (run->service[0] != 0) + (q->secrets.size > 0) +
+				(q->messages > 0));
 	if (run->service[0]) {
 		mp_write_str(w, "service");
 		mp_write_str(w, run->service);
@@ -197,6 +198,14 @@ static void write_start(struct run *run, const struct run_spec *q)
 	mp_write_str(w, "env");
 	mp_write_raw(w, q->env.size ? (const void *)q->env.p : &empty_map,
 		     q->env.size ? q->env.size : 1);
+	if (q->secrets.size > 0) {
+		mp_write_str(w, "secrets");
+		mp_write_raw(w, q->secrets.p, q->secrets.size);
+	}
+	if (q->messages > 0) {
+		mp_write_str(w, "messages");
+		mp_write_uint(w, q->messages);
+	}
 	mp_write_str(w, "memory_bytes");
 	mp_write_uint(w, run->memory_bytes);
 	mp_write_str(w, "cpu_ms");
@@ -221,6 +230,9 @@ static void write_start(struct run *run, const struct run_spec *q)
 
 void run_drop_start(struct run *run)
 {
+	/* there may be secrets in it */
+	if (run->start.data)
+		explicit_bzero(run->start.data, run->start.used);
 	mp_writer_deinit(&run->start);
 	run->fds[3] = fd_close(run->fds[3]);
 }

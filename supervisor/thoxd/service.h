@@ -19,6 +19,8 @@
 #include "thoxd/run.h"
 #include "thoxd/table.h"
 
+struct mp_writer;
+struct server;
 struct services;
 
 /* A definition in use: by its service as the newest, and by each process that
@@ -190,6 +192,13 @@ void service_idle_left(struct service *sv);   /* callers have left a name */
 /* service_health.c: the calls that tell whether it is well. */
 void service_health_follow(struct service *sv); /* its state has changed */
 void service_health_end(struct service *sv);
+
+/* service_secret.c: the secrets of a definition as a map; -EACCES and why:
+ * one cannot be read, or by too many. */
+#define SERVICE_SECRET_WHY_BYTES 320U
+int service_secrets_write(const struct server *server,
+			  const struct definition *d, struct mp_writer *w,
+			  char ret_why[SERVICE_SECRET_WHY_BYTES]);
 
 /* service_config.c */
 int service_config_new(const char *name, struct definition **definition,

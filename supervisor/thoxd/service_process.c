@@ -263,6 +263,7 @@ static void fill_limits(struct run_spec *spec, const struct definition *d)
 	spec->grace_ms = RUN_NO_LIMIT; /* the machine has its own time */
 	spec->tasks = d->tasks;
 	spec->descriptors = d->descriptors;
+	spec->messages = d->messages;
 }
 
 static void run_it(struct service_process *p, int fds[4])
@@ -270,7 +271,9 @@ static void run_it(struct service_process *p, int fds[4])
 	const struct definition *d = p->config->definition;
 	char name[SERVICE_NAME_BYTES + 16], program[NAME_MAX_BYTES + 32];
 	struct run_spec spec = { .service = name, .policy = p->config->policy };
-	struct mp_writer args, env;
+	char why[SERVICE_SECRET_WHY_BYTES];
+	struct mp_writer args, env, secrets;
+	int r;
 
 	instance_name(p->instance, name);
 	if (d->program_version)
@@ -280,21 +283,31 @@ static void run_it(struct service_process *p, int fds[4])
 		snprintf(program, sizeof(program), "%s", d->program);
 	mp_writer_init_heap(&args);
 	mp_writer_init_heap(&env);
+	mp_writer_init_heap(&secrets);
 	write_args(&args, &d->args);
 	write_pairs(&env, &d->env);
+	r = service_secrets_write(server_of(p), d, &secrets, why);
 	spec.name = bytes_of(program);
 	if (d->runtime)
 		spec.runtime = bytes_of(d->runtime);
 	spec.args = (struct mp_bytes){ (const char *)args.data, args.used };
 	spec.env = (struct mp_bytes){ (const char *)env.data, env.used };
+	if (d->secrets.n > 0)
+		spec.secrets = (struct mp_bytes){ (const char *)secrets.data,
+						  secrets.used };
 	fill_limits(&spec, d);
 	p->starter.ops = &starter_ops;
-	if (mp_writer_end(&args) < 0 || mp_writer_end(&env) < 0)
+	if (r < 0)
+		on_refused(&p->starter, 0, why, NULL);
+	else if (mp_writer_end(&args) < 0 || mp_writer_end(&env) < 0 ||
+		 mp_writer_end(&secrets) < 0)
 		on_refused(&p->starter, 0, strerror(ENOMEM), NULL);
 	else
 		run_start(server_of(p), &spec, fds, &p->starter);
 	mp_writer_deinit(&args);
 	mp_writer_deinit(&env);
+	explicit_bzero(secrets.data, secrets.used);
+	mp_writer_deinit(&secrets);
 }
 
 /* Which version that will be is looked up here only to tell another one. */

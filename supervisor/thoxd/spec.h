@@ -31,11 +31,12 @@ struct run_spec {
 	bool expression;	 /* what the text returns is printed */
 
 	/* with what */
-	const char *service;  /* `NAME` or `NAME:INSTANCE`; NULL: none */
-	struct mp_bytes args; /* an encoded array of str */
-	struct mp_bytes env;  /* an encoded map of str to str */
-	bool demand_stdin;    /* stdin is a demand socket */
-	uint64_t rows;	      /* of the terminal that stdout is */
+	const char *service;	 /* `NAME` or `NAME:INSTANCE`; NULL: none */
+	struct mp_bytes args;	 /* an encoded array of str */
+	struct mp_bytes env;	 /* an encoded map of str to str */
+	struct mp_bytes secrets; /* an encoded map of str to str */
+	bool demand_stdin;	 /* stdin is a demand socket */
+	uint64_t rows;		 /* of the terminal that stdout is */
 	uint64_t columns;
 
 	/* what it may */
@@ -57,5 +58,6 @@ struct run_spec {
 	uint64_t grace_ms; /* from terminate to kill; none: the starter's */
 	uint64_t tasks;
 	uint64_t descriptors;
+	uint64_t messages;  /* calls that wait in it; 0: as many as may */
 	uint64_t processes; /* that come of it, at a time */
 };
