@@ -13,7 +13,7 @@ teardown() {
 }
 
 commands() {
-	thoxctl --help | sed -n '/^Commands:/,/^$/p' | grep -oE '^  (store )?[a-z-]+' |
+	thoxctl --help | sed -n '/^Commands:/,/^$/p' | grep -oE '^  ((store|storage|kv|data) )?[a-z-]+' |
 		sed 's/^  //'
 }
 
@@ -56,6 +56,8 @@ refused_use() {
 	refused_use "foo: no such command" thoxctl foo
 	refused_use "store: no command given" thoxctl store
 	refused_use "store foo: no such command" thoxctl store foo
+	refused_use "kv: no command given" thoxctl kv
+	refused_use "storage lss: no such command; did you mean 'storage ls'?" thoxctl storage lss
 	refused_use "cal: no such command; did you mean 'call'?" thoxctl cal x
 	refused_use "store pit: no such command; did you mean 'store put'?" thoxctl store pit
 	refused_use "usage: thoxctl bus; try" thoxctl bus x

@@ -18,7 +18,7 @@ teardown() {
 }
 
 commands() {
-	thoxctl --help | sed -n '/^Commands:/,/^$/p' | grep -oE '^  (store )?[a-z-]+' |
+	thoxctl --help | sed -n '/^Commands:/,/^$/p' | grep -oE '^  ((store|storage|kv|data) )?[a-z-]+' |
 		sed 's/^  //'
 }
 
@@ -98,8 +98,14 @@ offers() {
 @test "bash completes every command of thoxctl and no other" {
 	run offers thoxctl ''
 	[ "$(tr ' ' '\n' <<<"$output" | sort)" = "$(commands | cut -d ' ' -f 1 | sort -u)" ]
-	run offers thoxctl store ''
-	[ "$(tr ' ' '\n' <<<"$output" | sort)" = "$(commands | sed -n 's/^store //p' | sort)" ]
+	local group
+
+	for group in store storage kv data; do
+		run offers thoxctl $group ''
+		[ "$(tr ' ' '\n' <<<"$output" | sort)" = "$(commands | sed -n "s/^$group //p" | sort)" ]
+	done
+	run offers thoxctl kv get hel
+	[ "$output" = "hello help" ]
 	run offers thoxctl store cat hel
 	[ "$output" = "hello help" ]
 }
@@ -112,8 +118,12 @@ offers() {
 	[ "${lines[1]}" = help ]
 	run fish --no-config -c "source $completion/thoxctl.fish; complete -C 'thoxctl '"
 	[ "$(sort <<<"$output")" = "$(commands | cut -d ' ' -f 1 | sort -u)" ]
-	run fish --no-config -c "source $completion/thoxctl.fish; complete -C 'thoxctl store '"
-	[ "$(sort <<<"$output")" = "$(commands | sed -n 's/^store //p' | sort)" ]
+	local group
+
+	for group in store storage kv data; do
+		run fish --no-config -c "source $completion/thoxctl.fish; complete -C 'thoxctl $group '"
+		[ "$(sort <<<"$output")" = "$(commands | sed -n "s/^$group //p" | sort)" ]
+	done
 	run fish --no-config -c "source $completion/thoxctl.fish; complete -C 'thoxctl store cat hel'"
 	[ "${lines[0]}" = hello ]
 }
@@ -124,7 +134,7 @@ offers() {
 	command -v zsh >/dev/null || skip "no zsh"
 	zsh -n "$completion/_thox"
 	while read -r command; do
-		grep -qw "${command#store }" "$completion/_thox"
+		grep -qw -- "${command#* }" "$completion/_thox"
 	done < <(commands)
 }
 

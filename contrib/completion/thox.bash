@@ -89,6 +89,7 @@ _thoxctl_options() {
 	stop | try-restart) echo --timeout --no-wait --dry-run ;;
 	reload | reset) echo --timeout --no-wait ;;
 	enable | disable) echo --now ;;
+	kv) echo --ttl --if-version --sync ;;
 	logs) echo --follow --lines --since --until --grep --priority --output --unit ;;
 	esac
 }
@@ -116,11 +117,28 @@ _thoxctl() {
 			pause resume call push listen bus trace logs mount unmount label shutdown start stop restart try-restart \
 			reload reset enable disable list tree show is-active \
 			is-enabled is-failed cat edit rollback who-can \
-			daemon-reload verify store" -- "$cur")
+			daemon-reload verify store storage kv data locks" -- "$cur")
 		;;
 	store)
 		mapfile -t COMPREPLY < <(compgen -W "ls cat put log diff \
 			rollback verify rm" -- "$cur")
+		;;
+	storage)
+		mapfile -t COMPREPLY < <(compgen -W "ls stat compact rm" -- "$cur")
+		;;
+	kv)
+		mapfile -t COMPREPLY < <(compgen -W "get set del list dump watch" -- "$cur")
+		;;
+	data)
+		mapfile -t COMPREPLY < <(compgen -W "cat put" -- "$cur")
+		;;
+	"storage ls") ;;
+	"storage "* | "kv "* | "data "* | locks*)
+		if ((${#words[@]} < 3)); then
+			mapfile -t COMPREPLY < <(compgen -W "$(_thox_names programs)" -- "$cur")
+		elif [[ ${words[*]:0:2} == "data put" ]]; then
+			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		fi
 		;;
 	status*)
 		mapfile -t COMPREPLY < <(compgen -W "$(_thox_processes) \

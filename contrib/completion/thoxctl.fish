@@ -37,14 +37,31 @@ function __thoxctl_services
         command grep -o '{"name": *"[^"]*"' | command cut -d '"' -f 4
 end
 
+function __thoxctl_programs
+    thoxctl --json store ls 2>/dev/null |
+        command grep -o '{"name": *"[^"]*"' | command cut -d '"' -f 4
+end
+
 complete -c thoxctl -f
 complete -c thoxctl -l json -d 'the answer as JSON'
 complete -c thoxctl -l user -d 'the instance of the user'
 complete -c thoxctl -l system -d 'the instance of the system'
 complete -c thoxctl -s h -l help -d help
 complete -c thoxctl -s V -l version -d version
-complete -c thoxctl -n '__thoxctl_at ""' -a 'ps status kill terminate pause resume call push listen bus trace logs mount unmount label shutdown start stop restart try-restart reload reset enable disable list tree show is-active is-enabled is-failed cat edit rollback who-can daemon-reload verify store'
+complete -c thoxctl -n '__thoxctl_at ""' -a 'ps status kill terminate pause resume call push listen bus trace logs mount unmount label shutdown start stop restart try-restart reload reset enable disable list tree show is-active is-enabled is-failed cat edit rollback who-can daemon-reload verify store storage kv data locks'
 complete -c thoxctl -n '__thoxctl_at store' -a 'ls cat put log diff rollback verify rm'
+complete -c thoxctl -n '__thoxctl_at storage' -a 'ls stat compact rm'
+complete -c thoxctl -n '__thoxctl_at kv' -a 'get set del list dump watch'
+complete -c thoxctl -n '__thoxctl_at data' -a 'cat put'
+for command in 'storage stat' 'storage compact' 'storage rm' 'kv get' 'kv set' 'kv del' 'kv list' 'kv dump' 'kv watch' 'data cat' 'data put' locks
+    complete -c thoxctl -n "__thoxctl_at $command" -a '(__thoxctl_programs)'
+end
+complete -c thoxctl -n '__thoxctl_at kv set' -l ttl -x -d 'remove it after this'
+for command in 'kv set' 'kv del'
+    complete -c thoxctl -n "__thoxctl_at $command" -l if-version -x -d 'only if that is its version'
+    complete -c thoxctl -n "__thoxctl_at $command" -l sync -d 'return when it is on the disk'
+end
+complete -c thoxctl -n 'string match -q -- "data put *" (__thoxctl_words | string join " ")' -F
 for command in kill terminate pause resume status
     complete -c thoxctl -n "__thoxctl_at $command" -a '(__thoxctl_processes)'
 end

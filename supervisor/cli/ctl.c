@@ -83,6 +83,23 @@ static const struct ctl_option enable_options[] = {
 #define SERVICES                                                               \
 	"A name may be an instance (worker:blue) or a pattern ('web-*')."
 
+static const struct ctl_option set_options[] = {
+	{ "ttl", 0, "TIME", "remove it after this" },
+	{ "if-version", 0, "VERSION", "only if that is its version; 0: none" },
+	{ "sync", 0, NULL, "return when it is on the disk" },
+	{ NULL, 0, NULL, NULL },
+};
+
+static const struct ctl_option del_options[] = {
+	{ "if-version", 0, "VERSION", "only if that is its version" },
+	{ "sync", 0, NULL, "return when it is on the disk" },
+	{ NULL, 0, NULL, NULL },
+};
+
+#define STORAGE                                                                \
+	"NAME is a program, which need not be there. Starts the instance\n"    \
+	"when it does not run."
+
 #define ARGUMENTS                                                              \
 	"An argument that parses as JSON is that value, any other a string;\n" \
 	"options stand before NAME."
@@ -254,6 +271,45 @@ const struct command ctl_commands[] = {
 	  "Its versions stay: `store log`, `store rollback NAME@VERSION`. A\n"
 	  "built-in of that name shows again.\n" REFERENCE,
 	  1, 1, START_UNNEEDED, ctl_store_rm, NULL, false },
+	{ "kv get", "NAME KEY", "print the value of a program's key",
+	  "The exit code is 4 when it has none.\n" STORAGE, 2, 2, START_IF_DOWN,
+	  ctl_kv_get, NULL, false },
+	{ "kv set", "NAME KEY VALUE", "give a program's key a value",
+	  "What parses as JSON is that value, any other VALUE a string.\n"
+	  "The exit code is 5 when it has another version.\n" STORAGE,
+	  3, 3, START_IF_DOWN, ctl_kv_set, set_options, false },
+	{ "kv del", "NAME KEY", "remove a program's key",
+	  "The exit code is 4 when it has none, 5 when it has another\n"
+	  "version.\n" STORAGE,
+	  2, 2, START_IF_DOWN, ctl_kv_del, del_options, false },
+	{ "kv list", "NAME [PREFIX]", "list a program's keys", STORAGE, 1, 2,
+	  START_IF_DOWN, ctl_kv_list, NULL, false },
+	{ "kv dump", "NAME [PREFIX]", "print a program's keys and values",
+	  "A line of JSON for each.\n" STORAGE, 1, 2, START_IF_DOWN,
+	  ctl_kv_dump, NULL, false },
+	{ "kv watch", "NAME [PREFIX]", "print what changes in a program's keys",
+	  "Until Ctrl-C.\n" STORAGE, 1, 2, START_IF_DOWN, ctl_kv_watch, NULL,
+	  false },
+	{ "data cat", "NAME", "print a program's stream",
+	  "Needs no running instance.", 1, 1, START_UNNEEDED, ctl_data_cat,
+	  NULL, false },
+	{ "data put", "NAME FILE|-", "replace a program's stream",
+	  "From a file or stdin, at once. Needs no running instance.", 2, 2,
+	  START_UNNEEDED, ctl_data_put, NULL, false },
+	{ "locks", "[NAME]", "show who holds locks and who waits for them",
+	  "Of all programs or one. Starts the instance when it does not run.",
+	  0, 1, START_IF_DOWN, ctl_locks, NULL, false },
+	{ "storage ls", "", "list what programs keep",
+	  "With the sizes of the files. An orphan is what a program left that\n"
+	  "is not in the store any more. Needs no running instance.",
+	  0, 0, START_UNNEEDED, ctl_storage_ls, NULL, false },
+	{ "storage stat", "NAME", "show how much a program keeps", STORAGE, 1,
+	  1, START_IF_DOWN, ctl_storage_stat, NULL, false },
+	{ "storage compact", "NAME", "give free space back to the disk",
+	  STORAGE, 1, 1, START_IF_DOWN, ctl_storage_compact, NULL, false },
+	{ "storage rm", "NAME", "remove all that a program keeps",
+	  "Refused while a process uses it.\n" STORAGE, 1, 1, START_IF_DOWN,
+	  ctl_storage_rm, NULL, false },
 };
 const size_t ctl_n_commands = ARRAY_SIZE(ctl_commands);
 
@@ -327,7 +383,18 @@ static const char *without_alias(const char *word)
 	return word;
 }
 
-/* The row that @argv begins with: one word, or two for the store's. */
+/* Words that another one follows. */
+static const char *const groups[] = { "store", "storage", "kv", "data" };
+
+static bool is_group(const char *word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
+		if (strcmp(groups[i], word) == 0)
+			return true;
+	return false;
+}
+
+/* The row that @argv begins with: one word, or two for those of a group. */
 static const struct command *find(int argc, char **argv, int *ret_words)
 {
 	char two[64];
@@ -381,12 +448,12 @@ static int no_command(int argc, char **argv)
 
 	if (argc < 1) {
 		say("no command given");
-	} else if (strcmp(argv[0], "store") != 0) {
+	} else if (!is_group(argv[0])) {
 		say_unknown(argv[0]);
 	} else if (argc < 2) {
-		say("store: no command given");
+		say("%s: no command given", argv[0]);
 	} else {
-		snprintf(two, sizeof(two), "store %.50s", argv[1]);
+		snprintf(two, sizeof(two), "%.10s %.50s", argv[0], argv[1]);
 		say_unknown(two);
 	}
 	return wrong_use(NULL);

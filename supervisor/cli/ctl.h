@@ -111,6 +111,23 @@ int ctl_store_rm(struct ctl *ctl);
 /* ctl_diff.c */
 int ctl_store_diff(struct ctl *ctl);
 
+/* ctl_storage_look.c: what programs keep */
+int ctl_storage_ls(struct ctl *ctl);
+int ctl_storage_stat(struct ctl *ctl);
+int ctl_storage_rm(struct ctl *ctl);
+int ctl_storage_compact(struct ctl *ctl);
+int ctl_locks(struct ctl *ctl);
+int ctl_data_cat(struct ctl *ctl);
+int ctl_data_put(struct ctl *ctl);
+
+/* ctl_kv.c: their keys */
+int ctl_kv_get(struct ctl *ctl);
+int ctl_kv_set(struct ctl *ctl);
+int ctl_kv_del(struct ctl *ctl);
+int ctl_kv_list(struct ctl *ctl);
+int ctl_kv_dump(struct ctl *ctl);
+int ctl_kv_watch(struct ctl *ctl);
+
 /* ctl_service.c: orders for services */
 int ctl_service_order(struct ctl *ctl);	 /* start, stop, restart, … */
 int ctl_service_enable(struct ctl *ctl); /* enable, disable */

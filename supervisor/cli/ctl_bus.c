@@ -4,12 +4,9 @@
  */
 
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/exit.h"
@@ -18,29 +15,13 @@
 #include "base/util.h"
 #include "cli/ctl.h"
 #include "cli/ctl_ask.h"
+#include "cli/ctl_attach.h"
 #include "cli/luajson.h"
 #include "cli/say.h"
 #include "cli/table.h"
 #include "cli/trace_record.h"
 #include "cli/value.h"
-#include "native/connect.h"
 #include "native/native.h"
-
-static int attach(struct ctl *ctl, struct native **ret)
-{
-	struct link l;
-	int r = ctl_connect(ctl, &l);
-
-	if (r != CTL_OK)
-		return r;
-	r = native_attach(&l, "thoxctl", CONNECT_HELLO_MS, ret);
-	if (r == 0)
-		return CTL_OK;
-	if (r != -EPERM)
-		return ctl_lost(r);
-	say("%s", native_refusal());
-	return CTL_REFUSED;
-}
 
 static int check_name(const char *name)
 {
@@ -127,7 +108,7 @@ static int call(struct ctl *ctl, const struct native_values *v,
 {
 	_cleanup_(native_freep) struct native *n = NULL;
 	struct native_answer answer;
-	int r = attach(ctl, &n);
+	int r = ctl_attach(ctl, &n);
 
 	if (r != CTL_OK)
 		return r;
@@ -175,7 +156,7 @@ static int settle(struct native *n)
 static int push(struct ctl *ctl, const struct native_values *v)
 {
 	_cleanup_(native_freep) struct native *n = NULL;
-	int r = attach(ctl, &n);
+	int r = ctl_attach(ctl, &n);
 
 	if (r != CTL_OK)
 		return r;
@@ -261,43 +242,13 @@ static void on_push(struct native *n, const struct native_push *p, void *user)
 		l->over = true;
 }
 
-/* Ctrl-C as something to wait for. */
-struct end_watch {
-	struct native_watch watch;
-	bool over;
-};
-
-static void on_end(struct native_watch *w, uint32_t events)
-{
-	(void)events;
-	container_of(w, struct end_watch, watch)->over = true;
-}
-
-static int watch_end(struct native *n, struct end_watch *e)
-{
-	sigset_t signals;
-
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
-	sigprocmask(SIG_BLOCK, &signals, NULL);
-	e->over = false;
-	e->watch = (struct native_watch){
-		.fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK),
-		.fn = on_end,
-	};
-	if (e->watch.fd < 0)
-		return -errno;
-	return native_watch(n, &e->watch, POLLIN);
-}
-
 static int listen_to(struct ctl *ctl, struct native *n, struct listening *l)
 {
-	struct end_watch end;
+	struct ctl_end end;
 	int r = native_listen(n, NULL, ctl->argv[0], on_push, l);
 
 	if (r == 0)
-		r = watch_end(n, &end);
+		r = ctl_end_watch(n, &end);
 	if (r < 0)
 		return ctl_lost(r);
 	r = settle(n);
@@ -329,7 +280,7 @@ int ctl_listen(struct ctl *ctl)
 		}
 	}
 	if (r == CTL_OK)
-		r = attach(ctl, &n);
+		r = ctl_attach(ctl, &n);
 	return r == CTL_OK ? listen_to(ctl, n, &l) : r;
 }
 

@@ -303,7 +303,8 @@ int arg_options(struct call *c, option_fn fn, void *user)
 /* --- serving ---------------------------------------------------------------- */
 
 static const struct method *const tables[] = { keys_methods, lock_methods,
-					       stream_methods, space_methods };
+					       stream_methods, space_methods,
+					       admin_methods };
 
 static const struct method *find_in(const struct method *m,
 				    struct mp_bytes name)

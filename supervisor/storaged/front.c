@@ -199,10 +199,26 @@ static int op_may_open(void *front, void *user, const char *program)
 		       : -EPERM;
 }
 
+static int op_may_admin(void *front, void *user, const char *name)
+{
+	struct front *f = front;
+
+	return native_peer_granted(f->native, user, name) ? 0 : -EPERM;
+}
+
+static int64_t op_pid(void *user)
+{
+	const struct native_peer *peer = user;
+
+	return peer->pid;
+}
+
 const struct storage_ops front_ops = { .answer = op_answer,
 				       .hand = op_hand,
 				       .close = op_close,
-				       .may_open = op_may_open };
+				       .may_open = op_may_open,
+				       .may_admin = op_may_admin,
+				       .pid = op_pid };
 
 /* --- the loop ----------------------------------------------------------------- */
 

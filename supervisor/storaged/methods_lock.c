@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "base/util.h"
+#include "rpc/storaged.h"
 #include "storaged/clock.h"
 #include "storaged/storage_private.h"
 
@@ -110,7 +111,25 @@ static int lock(struct call *c)
 struct listing {
 	struct mp_writer rows;
 	uint32_t count;
+	/* of all programs': whose they are, and who claims them */
+	const struct storage_ops *ops;
+	const char *program;
 };
+
+static void write_claimant(const struct claim *claim, struct listing *l)
+{
+	const struct storage_object *o =
+		container_of(claim, const struct storage_object, claim);
+
+	mp_write_str(&l->rows, "program");
+	mp_write_str(&l->rows, l->program);
+	mp_write_str(&l->rows, "pid");
+	/* One that was passed on may outlive whom it was given to. */
+	if (o->owner && l->ops->pid)
+		mp_write_int(&l->rows, l->ops->pid(o->owner->user));
+	else
+		mp_write_nil(&l->rows);
+}
 
 static int on_claim(const struct claim *claim, void *user)
 {
@@ -119,7 +138,9 @@ static int on_claim(const struct claim *claim, void *user)
 	uint64_t since_ms = clock_boot_ms() - claim->since_ms;
 
 	l->count++;
-	mp_write_map(&l->rows, 4);
+	mp_write_map(&l->rows, l->program ? 6 : 4);
+	if (l->program)
+		write_claimant(claim, l);
 	mp_write_str(&l->rows, "name");
 	mp_write_strn(&l->rows, name.p, name.size);
 	mp_write_str(&l->rows, "held");
@@ -131,20 +152,60 @@ static int on_claim(const struct claim *claim, void *user)
 	return l->count == STORAGE_LIST_MAX;
 }
 
+static int answer_listing(struct call *c, struct listing *l)
+{
+	int r = mp_writer_end(&l->rows);
+
+	mp_write_array(c->out, l->count);
+	mp_write_raw(c->out, l->rows.data, l->rows.used);
+	mp_writer_deinit(&l->rows);
+	return r;
+}
+
+static int may_admin(const struct call *c, const char *name)
+{
+	const struct storage_ops *ops = c->storage->ops;
+
+	return ops->may_admin ? ops->may_admin(c->storage->front,
+					       c->caller->user, name)
+			      : -EPERM;
+}
+
 /* locks() -> {name, held, shared, seconds}…: who has and who waits */
 static int locks(struct call *c)
 {
 	struct listing l = { 0 };
-	int r;
 
 	mp_writer_init_heap(&l.rows);
 	(void)locks_each(&c->space->locks, on_claim, &l);
-	r = mp_writer_end(&l.rows);
-	mp_write_array(c->out, l.count);
-	mp_write_raw(c->out, l.rows.data, l.rows.used);
-	mp_writer_deinit(&l.rows);
-	return r;
+	return answer_listing(c, &l);
 }
+
+/* admin.locks() -> {program, pid, name, held, shared, seconds}…: of all */
+static int admin_locks(struct call *c)
+{
+	struct storage *s = c->storage;
+	struct listing l = { .ops = s->ops };
+	bool full = false;
+	int r = may_admin(c, STORAGED_ADMIN ".locks");
+
+	if (r < 0)
+		return r;
+	mp_writer_init_heap(&l.rows);
+	for (size_t i = 0; i < SPACE_BUCKETS; i++)
+		for (struct space *sp = s->buckets[i]; sp; sp = sp->next) {
+			l.program = sp->program;
+			full = full ||
+			       (sp->locks.count > 0 &&
+				locks_each(&sp->locks, on_claim, &l) != 0);
+		}
+	return answer_listing(c, &l);
+}
+
+const struct method admin_methods[] = {
+	{ .name = STORAGED_ADMIN ".locks", .fn = admin_locks, .free = true },
+	{ 0 },
+};
 
 const struct method lock_methods[] = {
 	{ .name = "storage.lock", .fn = lock },

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "storaged/storage_private.h"
@@ -100,9 +101,76 @@ static int compact(struct call *c)
 	return r;
 }
 
+/* --- removal ---------------------------------------------------------------- */
+
+/* But for the caller of @l, who asks for it. */
+static bool in_use(const struct storage_caller *c)
+{
+	const struct space *sp = c->space;
+
+	return sp->callers.next != &c->list || c->list.next != &sp->callers ||
+	       sp->locks.count > 0;
+}
+
+static int remove_files(struct space *sp)
+{
+	static const char *const ends[] = { "", "-wal", "-shm" };
+	char path[PATH_MAX + 16];
+	int r;
+
+	keys_forget(&sp->keys); /* closes them first */
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		snprintf(path, sizeof(path), "%s%s", sp->keys.path, ends[i]);
+		if (unlink(path) < 0 && errno != ENOENT)
+			return -errno;
+	}
+	r = stream_remove(&sp->storage->streams, sp->program);
+	return r == -ENOENT ? 0 : r;
+}
+
+/* Nothing of the keys is with a worker now. */
+static void on_calm(struct keys_wait *w, int error)
+{
+	struct late *l = container_of(w, struct late, wait);
+	struct storage_caller *c = l->caller;
+	static const char none[] = "\x90";
+
+	if (error == 0 && (!c || in_use(c) || !keys_idle(&c->space->keys)))
+		error = -EBUSY;
+	if (error == 0)
+		error = remove_files(c->space);
+	late_answer(l, error, (struct mp_bytes){ none, 1 });
+}
+
+/* remove(): keys and stream, as if they had never been; nobody else may have
+ * the storage meanwhile */
+static int remove_space(struct call *c)
+{
+	struct late *l;
+	int r;
+
+	if (in_use(c->caller))
+		return -EBUSY;
+	l = late_new(c);
+	if (!l)
+		return -ENOMEM;
+	l->wait.fn = on_calm;
+	r = keys_compact(c->keys, &l->wait);
+	if (r == 0)
+		return CALL_LATER;
+	late_free(l);
+	if (r != -ENOENT)
+		return r;
+	if (!keys_idle(c->keys))
+		return -EBUSY; /* the first of them are on their way */
+	mp_write_array(c->out, 0);
+	return remove_files(c->space);
+}
+
 const struct method space_methods[] = {
 	{ .name = "storage.open", .fn = open_other, .free = true },
 	{ .name = "storage.stat", .fn = stat_space, .keys = true },
 	{ .name = "storage.compact", .fn = compact, .keys = true },
+	{ .name = "storage.remove", .fn = remove_space, .keys = true },
 	{ 0 },
 };

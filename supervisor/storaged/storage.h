@@ -47,6 +47,10 @@ struct storage_ops {
 	void (*close)(struct storage_object *object);
 	/* May this caller have another program's storage? 0 or -EPERM. */
 	int (*may_open)(void *front, void *user, const char *program);
+	/* May he do @name, which is about all? 0 or -EPERM. NULL: nobody. */
+	int (*may_admin)(void *front, void *user, const char *name);
+	/* His process; NULL, or 0: not known. */
+	int64_t (*pid)(void *user);
 };
 
 struct storage_options {

@@ -137,7 +137,7 @@ struct method {
 	bool free; /* needs no storage of its own */
 };
 extern const struct method keys_methods[], lock_methods[], stream_methods[],
-	space_methods[];
+	space_methods[], admin_methods[];
 extern const struct method watch_methods[]; /* of one who holds a watch */
 
 /* methods_lock.c */

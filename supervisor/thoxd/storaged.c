@@ -28,7 +28,8 @@ bool storaged_provides(struct mp_bytes name)
 bool storaged_own(struct mp_bytes name)
 {
 	return storaged_provides(name) &&
-	       !wire_below(name, STORAGED_OPEN, strlen(STORAGED_OPEN));
+	       !wire_below(name, STORAGED_OPEN, strlen(STORAGED_OPEN)) &&
+	       !wire_below(name, STORAGED_ADMIN, strlen(STORAGED_ADMIN));
 }
 
 /* --- its end --------------------------------------------------------------

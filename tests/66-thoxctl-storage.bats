@@ -1,0 +1,167 @@
+#!/usr/bin/env bats
+# What programs keep, as operators see it: thoxctl storage, kv, data, locks.
+
+load helper
+load talk
+
+setup_file() {
+	start_thox '[thoxd]' 'mount = no'
+	export mnt thox_sessions
+}
+
+teardown_file() {
+	stop_thox
+}
+
+setup() {
+	install_program keeper 'print("never")'
+}
+
+teardown() {
+	end_clients
+	thoxctl storage rm keeper
+}
+
+# fails CODE TEXT COMMAND...
+fails() {
+	local code=$1 text=$2
+
+	shift 2
+	run --separate-stderr "$@"
+	echo "$stderr"
+	[ "$status" -eq "$code" ]
+	[[ $stderr == *"$text"* ]]
+}
+
+@test "kv sets, gets and removes keys of every kind" {
+	thoxctl kv set keeper text 'two words'
+	thoxctl kv set keeper number 17
+	thoxctl kv set keeper table '{"a": [1, 2.5, "x"]}'
+	[ "$(thoxctl kv get keeper text)" = "two words" ]
+	[ "$(thoxctl kv get keeper number)" = 17 ]
+	[ "$(thoxctl kv get keeper table)" = '{"a":[1,2.5,"x"]}' ]
+	run thoxctl --json kv get keeper number
+	[ "$(jq -c '[.key, .value, .ttl]' <<<"$output")" = '["number",17,null]' ]
+	[ "$(thoxctl kv list keeper)" = $'number\ntable\ntext' ]
+	[ "$(thoxctl kv list keeper t)" = $'table\ntext' ]
+	[ "$(thoxctl --json kv list keeper te | jq -c 'map(.key)')" = '["text"]' ]
+	[ "$(thoxctl kv dump keeper te | jq -c '[.key, .value]')" = '["text","two words"]' ]
+	thoxctl kv del keeper text
+	fails 4 "keeper has no key text" thoxctl kv del keeper text
+	fails 4 "keeper has no key text" thoxctl kv get keeper text
+}
+
+@test "kv knows versions and expiry" {
+	local version
+
+	version=$(thoxctl --json kv set keeper a 1 --sync --if-version 0 | jq .version)
+	fails 5 "the version of a is $version" thoxctl kv set keeper a 2 --if-version 0
+	thoxctl kv set keeper a 2 --if-version "$version" --ttl 1h
+	fails 5 "the version of a is" thoxctl kv del keeper a --if-version "$version"
+	[ "$(thoxctl --json kv get keeper a | jq '.ttl > 3000 and .ttl <= 3600')" = true ]
+	fails 2 "not a time" thoxctl kv set keeper a 2 --ttl soon
+	fails 2 "not a version" thoxctl kv set keeper a 2 --if-version x
+	fails 2 "no program can have that name" thoxctl kv get ../keeper a
+}
+
+@test "kv list and dump show keys that are no text, and many of them" {
+	service keeper <<-'LUA'
+		local keys = require("storage").keys()
+		keys:set("\0\xff", "bytes")
+		for part = 0, 1 do
+		  keys:transaction(function(t)
+		    for i = 1, 1000 do t:set(("many/%04d"):format(part * 1000 + i), i) end
+		  end)
+		end
+	LUA
+	thox-exec keeper
+	[ "$(thoxctl kv list keeper many/ | wc -l)" -eq 2000 ]
+	[ "$(thoxctl kv list keeper many/ | sort -u | wc -l)" -eq 2000 ]
+	[ "$(thoxctl kv dump keeper | head -n 1 | jq -c .key)" = '{"$bytes":"AP8="}' ]
+	[ "$(thoxctl kv dump keeper | wc -l)" -eq 2001 ]
+}
+
+@test "kv watch prints what changes" {
+	local out=$BATS_TEST_TMPDIR/out
+
+	thoxctl kv watch keeper a >"$out" 2>"$out.err" 3>&- &
+	local watch=$!
+	wait_until has_line "$out.err" "Ctrl-C ends it"
+	thoxctl kv set keeper other 1
+	thoxctl kv set keeper apple red
+	wait_until has_line "$out" "apple = red"
+	thoxctl kv del keeper apple
+	wait_until has_line "$out" "apple is gone"
+	run ! has_line "$out" other
+	kill -INT "$watch"
+	wait "$watch" || kill "$watch"
+	thoxctl --json kv watch keeper >"$out" 2>"$out.err" 3>&- &
+	watch=$!
+	wait_until has_line "$out.err" "Ctrl-C ends it"
+	thoxctl kv set keeper b 2
+	wait_until has_line "$out" '"key":"b","value":2'
+	kill -TERM "$watch"
+	wait "$watch"
+}
+
+@test "data prints and replaces the stream, with or without thoxd" {
+	fails 4 "keeper" thoxctl data cat keeper
+	printf 'one\0two' | thoxctl data put keeper -
+	[ "$(thoxctl data cat keeper | od -c)" = "$(printf 'one\0two' | od -c)" ]
+	service keeper <<<'io.write(require("storage").get())'
+	[ "$(thox-exec keeper | od -c)" = "$(printf 'one\0two' | od -c)" ]
+}
+
+@test "locks shows who holds and who waits" {
+	service keeper <<-'LUA'
+		local storage = require "storage"
+		local lock = storage.lock("door", { timeout = 3600, shared = arg[1] == "shared" })
+		ready()
+		while true do os.pull() end
+	LUA
+	[ "$(thoxctl --json locks)" = "[]" ]
+	spawn keeper
+	local pid
+	pid=$(running_pid keeper)
+	start_client keeper shared
+	wait_until two_claims
+	run thoxctl --json locks keeper
+	[ "$(jq -c '.[0] | [.program, .name, .pid, .held, .shared]' <<<"$output")" = "[\"keeper\",\"door\",$pid,true,false]" ]
+	[ "$(jq -c '.[1] | [.held, .shared]' <<<"$output")" = "[false,true]" ]
+	[ "$(thoxctl --json locks hello)" = "[]" ]
+	run thoxctl locks
+	assert_output_has PROGRAM door held waits
+	# Nobody else may ask.
+	run thox-exec --allow 'storage.stat' -e 'print(select(2, pcall(require("rpc").storage.admin.locks)))'
+	assert_output_has DENIED
+	fails 1 "in use" thoxctl storage rm keeper
+}
+
+two_claims() {
+	[[ $(thoxctl --json locks | jq length) == 2 ]]
+}
+
+@test "storage ls shows what there is, and orphans, which can be removed" {
+	install_program gone 'local s = require("storage") s.keys():set("a", 1, {sync = true}) s.set("text")'
+	thox-exec gone
+	thoxctl kv set keeper a 1 --sync
+	run thoxctl --json storage ls
+	[ "$(jq -c 'map([.program, .orphan])' <<<"$output")" = '[["gone",false],["keeper",false]]' ]
+	[ "$(jq -c '.[0] | [.stream_bytes, .keys_bytes > 0]' <<<"$output")" = '[4,true]' ]
+	thoxctl store rm gone
+	[ "$(thoxctl --json storage ls | jq -c 'map([.program, .orphan])')" = '[["gone",true],["keeper",false]]' ]
+	run thoxctl storage ls
+	assert_output_has PROGRAM orphan
+	run thoxctl --json storage stat gone
+	[ "$(jq -c '[.program, .keys, .stream_bytes]' <<<"$output")" = '["gone",1,4]' ]
+	run thoxctl storage stat gone
+	assert_output_has "number of keys" limit
+	thoxctl storage compact gone
+	thoxctl storage rm gone
+	[ "$(thoxctl --json storage ls | jq -c 'map(.program)')" = '["keeper"]' ]
+	# Whoever comes by that name begins anew.
+	install_program gone 'local s = require("storage") print(s.keys():get("a"), s.get())'
+	run thox-exec gone
+	[ "$output" = $'nil\tnil' ]
+	thoxctl store rm gone
+}
