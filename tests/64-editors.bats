@@ -76,7 +76,7 @@ check() {
 @test "every function of the libraries is declared, and no other" {
 	local library
 
-	for library in daemon log net rpc task; do
+	for library in daemon log net rpc sandbox task; do
 		# shellcheck disable=SC2016 # Lua
 		thox-exec -e 'local name = arg[1]
 			for key, value in pairs(require(name)) do
