@@ -145,10 +145,14 @@ run_examples() {
 	run_examples thox-sandbox.3
 }
 
+is_logged() {
+	thoxctl logs "$1" >"$BATS_TEST_TMPDIR/logs"
+	has_line "$BATS_TEST_TMPDIR/logs" "$2"
+}
+
 @test "the examples of thox-log(3)" {
 	run_examples thox-log.3
-	thoxctl logs late >"$examples/logs"
-	has_line "$examples/logs" "5 minutes late"
+	wait_until is_logged late "5 minutes late"
 }
 
 @test "every page of a library is tested here" {
