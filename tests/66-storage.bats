@@ -561,3 +561,29 @@ storage_is_unbound() {
 		'SELECT count(*) FROM keys'
 	[ "$output" = 2 ]
 }
+
+@test "[limits] storage bounds what a service's program keeps" {
+	service miser <<-'LUA'
+		local storage = require "storage"
+		local keys = storage.keys()
+		is(storage.stat().limit_bytes, 4096)
+		keys:set("a", ("x"):rep(2000))
+		local ok, err = pcall(keys.set, keys, "b", ("x"):rep(3000))
+		is(err.status, status.TOO_LARGE)
+		is(err.message, "over the storage limit of 4096 bytes")
+		ok, err = pcall(storage.set, ("x"):rep(5000))
+		is(err.status, status.TOO_LARGE)
+		keys:delete("a")
+		keys:set("b", ("x"):rep(3000))
+		print("frugal")
+	LUA
+	thoxctl store put services/miser - <<-'INI'
+		[service]
+		program = miser
+		type = oneshot
+		[limits]
+		storage = 4K
+	INI
+	thoxctl start miser || thoxctl logs miser >&2
+	[ "$(thoxctl logs miser | grep -c frugal)" -eq 1 ]
+}

@@ -186,10 +186,11 @@ void native_answer_message(const struct native_answer *a, char *ret,
 struct native_peer {
 	uint64_t link; /* differs for each holder, never used again */
 	pid_t pid;
-	const char *program; /* or NULL */
-	const char *service; /* or NULL */
-	const char *storage; /* the program whose storage it has, or NULL */
-	void *data;	     /* the handler's own, NULL at first */
+	const char *program;	/* or NULL */
+	const char *service;	/* or NULL */
+	const char *storage;	/* the program whose storage it has, or NULL */
+	uint64_t storage_bytes; /* how many may be there; 0: not said */
+	void *data;		/* the handler's own, NULL at first */
 };
 
 struct native_request {

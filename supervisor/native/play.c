@@ -127,7 +127,7 @@ bool play_opened(struct play *p, uint64_t number, uint64_t context,
 	mp_write_array(&w, 3);
 	mp_write_uint(&w, CONTROL_OPENED);
 	mp_write_uint(&w, number);
-	mp_write_map(&w, grants.size ? 5 : 4);
+	mp_write_map(&w, grants.size ? 6 : 5);
 	if (context) {
 		write_key(&w, "context", context);
 	} else {
@@ -139,6 +139,7 @@ bool play_opened(struct play *p, uint64_t number, uint64_t context,
 	mp_write_str(&w, "caller");
 	mp_write_str(&w, "storage");
 	mp_write_str(&w, "caller");
+	write_key(&w, "storage_bytes", 5000);
 	if (grants.size) {
 		mp_write_str(&w, "grants");
 		mp_write_raw(&w, grants.p, grants.size);

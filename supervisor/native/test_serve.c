@@ -244,6 +244,7 @@ static void test_caller_dies(void)
 	CHECK(s.served.last->cancelled);
 	CHECK_EQ(s.served.last->peer->pid, 4321);
 	CHECK_STR(s.served.last->peer->program, "caller");
+	CHECK_EQ(s.served.last->peer->storage_bytes, 5000);
 	CHECK_EQ(native_answer(s.served.last, NULL), -EPIPE);
 	play_turn(&s.p);
 	play_close(&s.p);

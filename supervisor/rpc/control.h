@@ -231,6 +231,7 @@ enum control_kind {
 	 *   name             the bound name, when there is no context
 	 *   pid, program, service     who; the latter two may be absent
 	 *   storage          the program whose storage it has; absent: none
+	 *   storage_bytes    how many may be there; absent: not said
 	 *   grants           array of [allow, deny], each an array of patterns:
 	 *                    a name is admitted when every pair admits it: an
 	 *                    allow pattern does and no deny pattern does. Other

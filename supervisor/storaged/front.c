@@ -57,8 +57,10 @@ static void on_opened(struct native *n, struct native_peer *peer, void *user)
 	struct storage_caller *c = NULL;
 
 	(void)n;
-	if (storage_caller_new(f->storage, peer->storage, peer, &c) == 0)
-		peer->data = c;
+	if (storage_caller_new(f->storage, peer->storage, peer, &c) < 0)
+		return;
+	storage_caller_limit(c, peer->storage_bytes);
+	peer->data = c;
 }
 
 static void on_closed(struct native *n, struct native_peer *peer, unsigned left,

@@ -61,7 +61,10 @@ static int stat_space(struct call *c)
 	mp_write_str(c->out, "keys_bytes");
 	mp_write_uint(c->out, bytes);
 	mp_write_str(c->out, "limit_bytes");
-	mp_write_uint(c->out, c->keys->limit_bytes);
+	if (c->keys->limit_bytes <= INT64_MAX)
+		mp_write_uint(c->out, c->keys->limit_bytes);
+	else
+		mp_write_nil(c->out); /* none */
 	mp_write_str(c->out, "locks");
 	mp_write_uint(c->out, c->space->locks.count);
 	mp_write_str(c->out, "version");

@@ -244,6 +244,12 @@ int storage_caller_new(struct storage *s, const char *program, void *user,
 	return r < 0 ? r : caller_new(s, sp, user, ret_caller);
 }
 
+void storage_caller_limit(struct storage_caller *c, uint64_t limit_bytes)
+{
+	if (c->space && limit_bytes > 0)
+		c->space->keys.limit_bytes = limit_bytes;
+}
+
 int storage_caller_on(struct storage *s, struct storage_object *o, void *user,
 		      struct storage_caller **ret_caller)
 {

@@ -79,6 +79,8 @@ const char *const *storage_paths(const struct storage *s);
 /* callers: of program @program, NULL for one that has no storage */
 int storage_caller_new(struct storage *s, const char *program, void *user,
 		       struct storage_caller **ret_caller);
+/* From now on his program keeps at most so much; 0: not said. */
+void storage_caller_limit(struct storage_caller *c, uint64_t limit_bytes);
 /* One who holds a context that stands for @o, which has calls. */
 int storage_caller_on(struct storage *s, struct storage_object *o, void *user,
 		      struct storage_caller **ret_caller);

@@ -977,6 +977,56 @@ static void test_stat(void)
 	end();
 }
 
+/* Verify that a limit holds from when it is told, and none is one, too. */
+static void test_limit(void)
+{
+	struct front f;
+
+	fresh();
+	enter(&f, "hello");
+	storage_caller_limit(f.caller, 100);
+	CHECK_STR(call(&f, "storage.keys.set", "[\"a\",\"b\"]"), "[1]");
+	CHECK_STR(call(&f, "storage.keys.set",
+		       "[\"b\",\"0123456789012345678901234567890123456789"
+		       "0123456789\"]"),
+		  "8: [\"over the storage limit of 100 bytes\"]");
+	CHECK_STR(call(&f, "storage.stream.truncate", "[101]"),
+		  "8: [\"over the storage limit of 100 bytes\"]");
+	storage_caller_limit(f.caller, 0);
+	CHECK_STR(call(&f, "storage.stream.truncate", "[101]"),
+		  "8: [\"over the storage limit of 100 bytes\"]");
+	storage_caller_limit(f.caller, UINT64_MAX);
+	CHECK_STR(call(&f, "storage.stream.truncate", "[101]"), "[]");
+	leave(&f);
+	end();
+}
+
+/* Verify that a storage is removed as a whole, unless others have it. */
+static void test_remove(void)
+{
+	struct front f, g;
+
+	fresh();
+	enter(&f, "hello");
+	enter(&g, "hello");
+	CHECK_STR(call(&f, "storage.keys.set", "[\"a\",1,{\"sync\":true}]"),
+		  "[1]");
+	(void)call(&f, "storage.stream.set", "[\"text\"]");
+	CHECK_STR(call(&f, "storage.remove", "[]"), "1: [\"it is in use\"]");
+	leave(&g);
+	CHECK_STR(call(&f, "storage.lock", "[\"l\"]"), "context");
+	CHECK_STR(call(&f, "storage.remove", "[]"), "1: [\"it is in use\"]");
+	storage_object_free(f.object);
+	CHECK_STR(call(&f, "storage.remove", "[]"), "[]");
+	CHECK_STR(call(&f, "storage.keys.get", "[\"a\"]"), "[nil,0,nil]");
+	CHECK_STR(call(&f, "storage.stream.get", "[]"), "[nil]");
+	CHECK_STR(call(&f, "storage.remove", "[]"), "[]");
+	CHECK_STR(call(&f, "storage.keys.set", "[\"a\",2,{\"sync\":true}]"),
+		  "[1]");
+	leave(&f);
+	end();
+}
+
 int main(void)
 {
 	RUN(test_keys);
@@ -1001,6 +1051,8 @@ int main(void)
 	RUN(test_lock_given_up);
 	RUN(test_objects_are_limited);
 	RUN(test_locks_are_listed);
+	RUN(test_limit);
+	RUN(test_remove);
 	RUN(test_stream);
 	RUN(test_stream_replaced);
 	RUN(test_stream_renamed);

@@ -107,6 +107,7 @@ static int tell_owner(const struct holding *h, int fd)
 	const struct context *c = h->context;
 	const char *storage = c->owner->daemon ? h->as->storage : NULL;
 	struct mp_writer grants, w;
+	uint64_t bytes = storage ? h->as->storage_bytes : 0;
 	bool granted;
 	int r;
 
@@ -117,7 +118,7 @@ static int tell_owner(const struct holding *h, int fd)
 	mp_write_uint(&w, CONTROL_OPENED);
 	mp_write_uint(&w, h->number);
 	mp_write_map(&w, 1 + principal_identity_keys(h->as) + granted +
-				 (storage != NULL));
+				 (storage != NULL) + (bytes > 0));
 	mp_write_str(&w, c->number ? "context" : "name");
 	if (c->number)
 		mp_write_uint(&w, c->number);
@@ -127,6 +128,10 @@ static int tell_owner(const struct holding *h, int fd)
 	if (storage) {
 		mp_write_str(&w, "storage");
 		mp_write_str(&w, storage);
+	}
+	if (bytes > 0) {
+		mp_write_str(&w, "storage_bytes");
+		mp_write_uint(&w, bytes);
 	}
 	if (granted) {
 		mp_write_str(&w, "grants");

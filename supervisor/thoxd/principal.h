@@ -91,6 +91,7 @@ struct principal {
 	const char *program; /* "": a text that is none */
 	const char *service; /* "": none; `NAME` or `NAME:INSTANCE` */
 	const char *storage; /* the program whose storage it has; NULL: none */
+	uint64_t storage_bytes; /* at most there; 0: not said */
 	uint64_t version;
 	struct peer *control;	       /* NULL: not yet, or no more */
 	const struct process *process; /* whom links signal; NULL: nobody */

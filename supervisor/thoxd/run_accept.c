@@ -111,6 +111,7 @@ static void init_principal(struct run *run, const struct run_spec *q,
 	p->program = itself ? run->name : "";
 	p->service = run->service;
 	p->storage = itself ? run->name : NULL;
+	p->storage_bytes = q->storage_bytes;
 	p->version = run->version;
 	principal_set_policy(p, q->policy);
 	if (q->parent)

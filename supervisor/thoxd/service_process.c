@@ -263,6 +263,7 @@ static void fill_limits(struct run_spec *spec, const struct definition *d)
 	spec->grace_ms = RUN_NO_LIMIT; /* the machine has its own time */
 	spec->tasks = d->tasks;
 	spec->descriptors = d->descriptors;
+	spec->storage_bytes = d->storage_bytes;
 	spec->messages = d->messages;
 }
 

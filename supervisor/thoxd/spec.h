@@ -58,6 +58,7 @@ struct run_spec {
 	uint64_t grace_ms; /* from terminate to kill; none: the starter's */
 	uint64_t tasks;
 	uint64_t descriptors;
-	uint64_t messages;  /* calls that wait in it; 0: as many as may */
-	uint64_t processes; /* that come of it, at a time */
+	uint64_t storage_bytes; /* of its program; 0: storaged's own */
+	uint64_t messages;	/* calls that wait in it; 0: as many as may */
+	uint64_t processes;	/* that come of it, at a time */
 };
