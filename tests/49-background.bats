@@ -65,6 +65,77 @@ has_logged() {
 	assert_output_has binds
 }
 
+@test "thoxctl lists it, looks at it and stops it, as any service" {
+	run -0 thox-exec -d --name web:blue binds
+	run -0 thox-exec -d serves
+	run -0 thoxctl list
+	[ "${#lines[@]}" -eq 3 ]
+	assert_output_has SERVICE "serves " "web:blue  running"
+	run -0 thoxctl --json list 'web:*'
+	jq -e --argjson pid "$(service_of web:blue)" 'length == 1 and .[0].transient and
+		.[0].state == "running" and .[0].pid == $pid and .[0].program == "binds" and
+		.[0].provides == ["here"] and .[0].enabled == false and .[0].since_ms > 0' <<<"$output"
+	run -0 thoxctl status web:blue
+	assert_output_has web:blue "by thox-exec -d: gone at its end" \
+		"program: binds" "names: here" "$(service_of web:blue)"
+	[[ $output != *boot:* ]]
+	run -0 thoxctl is-active web:blue serves
+	run -1 thoxctl is-enabled web:blue
+	run -0 thoxctl stop web:blue
+	run -4 thoxctl status web:blue
+	assert_output_has "no such service: web:blue"
+	run -0 thoxctl --json bus
+	[ "$output" = "[]" ]
+	run -0 thoxctl stop '*'
+	run -0 thoxctl --json ps
+	[ "$output" = "[]" ]
+	run -0 thoxctl --json list
+	[ "$output" = "[]" ]
+}
+
+@test "one that does not want to stop is made to, and stop waits for that" {
+	install_program stubborn <<-'LUA'
+		os.task(function() while true do os.pull("terminate") end end)
+		os.ready()
+		os.pull("nothing")
+	LUA
+	run -0 thox-exec -d stubborn
+	run -0 thoxctl stop --no-wait stubborn
+	run -0 thoxctl stop stubborn
+	run -0 thoxctl --json ps
+	[ "$output" = "[]" ]
+}
+
+@test "services and runs in the background are stopped together" {
+	install_program defined 'os.ready() os.pull("nothing")'
+	printf '[service]\nprogram = defined\n' | thoxctl store put services/defined - >/dev/null
+	run -0 thoxctl start defined
+	run -0 thox-exec -d --name other defined
+	run -0 thoxctl --json stop defined other
+	jq -e 'map([.name, .ok, .state]) == [["defined", true, "inactive"], ["other", true, "inactive"]]' \
+		<<<"$output"
+	run -0 thoxctl --json ps
+	[ "$output" = "[]" ]
+	thoxctl store rm services/defined
+}
+
+@test "what needs a definition is refused, and says so" {
+	local command
+
+	run -0 thox-exec -d binds
+	for command in start restart try-restart reload reset enable disable; do
+		run -1 thoxctl "$command" binds
+		assert_output_has "binds was started by thox-exec -d and has no definition"
+	done
+	run ! thoxctl stop --dry-run binds
+	assert_output_has "binds was started by thox-exec -d: it stops alone"
+	run -4 thoxctl try-restart '*' # which it is not for
+	assert_output_has "no service matches"
+	serves_as binds
+	run -4 thoxctl stop bind
+	assert_output_has "did you mean 'binds'?"
+}
+
 @test "it returns when the program says that it is ready" {
 	run -0 thox-exec -d serves
 	[ "$output" = serves ]

@@ -251,6 +251,8 @@ static void print_enabled(const json_t *row)
 	bool by_default = json_is_true(json_object_get(row, "autostart"));
 	char text[128];
 
+	if (json_is_true(json_object_get(row, "transient")))
+		return;
 	snprintf(text, sizeof(text), "%s (by its definition: %s)",
 		 on ? "enabled" : "disabled",
 		 by_default ? "enabled" : "disabled");

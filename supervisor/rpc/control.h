@@ -326,7 +326,9 @@ enum control_kind {
  *              that when no_wait; with until_end, once started, not before
  *              they have ended. A name may be a pattern with *, ? and […].
  *              With dry_run -> [{name, action ("stop", "start"), wave}, …]:
- *              what would be done, in order; equal waves side by side
+ *              what would be done, in order; equal waves side by side. Runs
+ *              in the background (`transient` in what list tells) have no
+ *              definition: of the orders, they know service.stop alone
  *   service.enable, service.disable     {names} -> [{name, enabled}, …]
  *   service.list   {names?} -> [{name, description, state, …}, …]
  *   service.status {names} -> the same, with the instances of each and what is

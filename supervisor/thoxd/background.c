@@ -17,6 +17,7 @@
 #include "thoxd/client.h"
 #include "thoxd/logs.h"
 #include "thoxd/server.h"
+#include "thoxd/services.h"
 
 #define SUFFIX_MAX 9999U
 
@@ -153,6 +154,7 @@ static void release(struct background *b)
 {
 	part(b);
 	list_remove(&b->list);
+	services_background_gone(&b->server->services, b);
 	server_release(b->server, &b->garbage, background_free);
 }
 
@@ -244,6 +246,14 @@ static const struct starter_ops ops = {
 	.notified = on_notified,
 	.bound = on_bound,
 };
+
+void background_stop(struct background *b)
+{
+	struct run *run = b->starter.run;
+
+	if (run && run_signal(run, RUN_TERMINATE, 0, 0) < 0)
+		run_kill(run, CAUSE_KILLED);
+}
 
 void background_client_gone(struct background *b)
 {

@@ -39,5 +39,9 @@ void background_start(struct client *c, const struct run_spec *spec,
 /* @c is gone: so is its run, unless it serves. */
 void background_client_gone(struct background *b);
 
+/* Ask it to end; in time it is made to. Whoever waits for that hears of it by
+ * services_background_gone(). */
+void background_stop(struct background *b);
+
 /* NULL: none is called so. */
 struct background *background_find(struct server *s, const char *name);

@@ -18,6 +18,8 @@
 #include "base/suggest.h"
 #include "base/util.h"
 #include "rpc/status.h"
+#include "thoxd/background.h"
+#include "thoxd/background_status.h"
 #include "thoxd/client.h"
 #include "thoxd/request.h"
 #include "thoxd/server.h"
@@ -30,7 +32,31 @@
 struct chosen {
 	struct service **items;
 	size_t n, capacity;
+	struct background **transient; /* of runs in the background */
+	size_t n_transient;
 };
+
+static void chosen_deinit(struct chosen *c)
+{
+	free(c->items);
+	free(c->transient);
+}
+
+static int choose_transient(struct chosen *c, struct background *b)
+{
+	struct background **transient;
+
+	for (size_t i = 0; i < c->n_transient; i++)
+		if (c->transient[i] == b)
+			return 0;
+	transient = reallocarray(c->transient, c->n_transient + 1,
+				 sizeof(struct background *));
+	if (!transient)
+		return -ENOMEM;
+	c->transient = transient;
+	c->transient[c->n_transient++] = b;
+	return 0;
+}
 
 static int choose(struct chosen *c, struct service *sv)
 {
@@ -59,13 +85,22 @@ static int compare(const void *a, const void *b)
 	return strcmp((*s)->name, (*t)->name);
 }
 
-static int choose_all(struct services *m, const char *pattern, struct chosen *c)
+/* What can be done to a run in the background: it has no definition. */
+static bool suits_transient(const struct request *q)
 {
+	return q->command->handle != service_request_enable &&
+	       (q->command->handle != service_request_order ||
+		q->command->number == SERVICE_STOP);
+}
+
+static int choose_all(struct request *q, const char *pattern, struct chosen *c)
+{
+	struct background *b, *next;
 	struct service *sv, *after;
-	size_t before = c->n;
+	size_t before = c->n, transient = c->n_transient;
 	int r = 0;
 
-	list_each(sv, after, &m->all, list)
+	list_each(sv, after, &q->server->services.all, list)
 	{
 		if (r == 0 && (!pattern || fnmatch(pattern, sv->name, 0) == 0))
 			r = choose(c, sv);
@@ -73,17 +108,26 @@ static int choose_all(struct services *m, const char *pattern, struct chosen *c)
 	if (c->n > before)
 		qsort(c->items + before, c->n - before, sizeof(*c->items),
 		      compare);
-	return r < 0 ? r : c->n > before;
+	list_each(b, next, &q->server->backgrounds, list)
+	{
+		if (r == 0 && suits_transient(q) &&
+		    (!pattern || fnmatch(pattern, b->name, 0) == 0))
+			r = choose_transient(c, b);
+	}
+	return r < 0 ? r : c->n > before || c->n_transient > transient;
 }
 
 static int unknown(struct request *q, const char *name)
 {
 	struct services *m = &q->server->services;
+	struct background *b, *next;
 	struct service *sv, *after;
 	struct suggest near;
 
 	suggest_init(&near, name);
 	list_each(sv, after, &m->all, list) suggest_offer(&near, sv->name);
+	list_each(b, next, &q->server->backgrounds, list)
+		suggest_offer(&near, b->name);
 	if (near.name[0])
 		return request_complain(q, STATUS_NOT_FOUND,
 					"no such service: %.200s; did you "
@@ -93,16 +137,33 @@ static int unknown(struct request *q, const char *name)
 				name);
 }
 
+static int choose_background(struct request *q, struct background *b,
+			     struct chosen *c)
+{
+	if (!suits_transient(q))
+		return request_complain(
+			q, STATUS_ERROR,
+			"%.200s was started by thox-exec -d and has no "
+			"definition: it can be looked at and stopped, and "
+			"nothing else",
+			b->name);
+	return choose_transient(c, b) < 0
+		       ? request_complain(q, STATUS_ERROR, "%s",
+					  strerror(ENOMEM))
+		       : STATUS_OK;
+}
+
 static int choose_name(struct request *q, const char *name, struct chosen *c)
 {
 	struct services *m = &q->server->services;
+	struct background *b = background_find(q->server, name);
 	struct service_ref ref;
 	struct service *sv;
 	const char *rule;
 	int r;
 
 	if (strpbrk(name, "*?[")) {
-		r = choose_all(m, name, c);
+		r = choose_all(q, name, c);
 		if (r == 0)
 			return request_complain(q, STATUS_NOT_FOUND,
 						"no service matches %.200s",
@@ -111,6 +172,8 @@ static int choose_name(struct request *q, const char *name, struct chosen *c)
 						strerror(-r))
 			     : STATUS_OK;
 	}
+	if (b)
+		return choose_background(q, b, c);
 	if (service_ref_parse(name, &ref, &rule) < 0)
 		return request_complain(q, STATUS_INVALID,
 					"not a name of a service: %s", rule);
@@ -157,7 +220,8 @@ static int choose_names(struct request *q, struct chosen *c)
 /* --- waiting -------------------------------------------------------------- */
 
 struct item {
-	struct service *service; /* NULL: settled */
+	struct service *service; /* NULL: settled, or: */
+	const struct background *background;
 	bool ok;
 	enum machine_state state;
 	char name[SERVICE_NAME_BYTES];
@@ -214,6 +278,15 @@ static void settle(struct wait *w, struct item *it, bool ok)
 	if (text[0])
 		service_set_text(&it->message, text);
 	it->service = NULL;
+	w->left--;
+}
+
+/* It has ended, or nobody waits for that. */
+static void settle_transient(struct wait *w, struct item *it)
+{
+	it->ok = true;
+	it->state = MACHINE_INACTIVE;
+	it->background = NULL;
 	w->left--;
 }
 
@@ -300,6 +373,20 @@ static void answer(struct services *m, struct wait *w)
 	mp_writer_deinit(&q.value);
 }
 
+void services_background_gone(struct services *m, const struct background *b)
+{
+	struct wait *w, *after;
+
+	list_each(w, after, &m->waits, list)
+	{
+		for (size_t i = 0; i < w->n; i++)
+			if (w->items[i].background == b)
+				settle_transient(w, &w->items[i]);
+		if (w->left == 0)
+			answer(m, w);
+	}
+}
+
 /* One that is gone has no more to tell. */
 static void detach(struct wait *w, struct item *it)
 {
@@ -349,7 +436,8 @@ void services_client_gone(struct services *m, struct client *c)
 
 static struct wait *wait_new(struct request *q, const struct chosen *c)
 {
-	struct wait *w = calloc(1, sizeof(*w) + c->n * sizeof(w->items[0]));
+	size_t n = c->n + c->n_transient;
+	struct wait *w = calloc(1, sizeof(*w) + n * sizeof(w->items[0]));
 
 	if (!w)
 		return NULL;
@@ -358,11 +446,18 @@ static struct wait *wait_new(struct request *q, const struct chosen *c)
 	w->id = q->id;
 	w->order = (enum service_order)q->command->number;
 	w->until_end = q->arguments.until_end;
-	w->n = w->left = c->n;
+	w->n = w->left = n;
 	for (size_t i = 0; i < c->n; i++) {
 		w->items[i].service = c->items[i];
 		snprintf(w->items[i].name, sizeof(w->items[i].name), "%s",
 			 c->items[i]->name);
+	}
+	for (size_t i = 0; i < c->n_transient; i++) {
+		struct item *it = &w->items[c->n + i];
+
+		it->background = c->transient[i];
+		snprintf(it->name, sizeof(it->name), "%s",
+			 c->transient[i]->name);
 	}
 	return w;
 }
@@ -517,6 +612,19 @@ static int carry_out(struct request *q, const struct chosen *c)
 	}
 }
 
+/* Some may end at once. */
+static void stop_transient(const struct request *q, const struct chosen *c,
+			   struct wait *w)
+{
+	for (size_t i = 0; i < c->n_transient; i++) {
+		struct item *it = &w->items[c->n + i];
+
+		background_stop(c->transient[i]);
+		if (it->background && q->arguments.no_wait)
+			settle_transient(w, it);
+	}
+}
+
 /* A restart of what runs; nothing of the rest is touched. */
 static void keep_active(struct chosen *c)
 {
@@ -542,26 +650,32 @@ static int order_them(struct request *q, struct chosen *c)
 	if (q->arguments.dry_run && q->command->number >= SERVICE_RELOAD)
 		return request_complain(q, STATUS_INVALID,
 					"starts and stops can be dry");
+	if (q->arguments.dry_run && c->n_transient)
+		return request_complain(q, STATUS_INVALID,
+					"%.200s was started by thox-exec -d: "
+					"it stops alone, whatever else does",
+					c->transient[0]->name);
 	if (q->arguments.dry_run)
 		return carry_out(q, c);
 	w = wait_new(q, c);
 	if (!w)
 		return request_complain(q, STATUS_ERROR, "%s",
 					strerror(ENOMEM));
-	status = carry_out(q, c);
+	status = c->n ? carry_out(q, c) : STATUS_OK;
 	if (status != STATUS_OK) {
 		wait_free(w);
 		return status;
 	}
-	for (size_t i = 0; i < w->n; i++) {
+	for (size_t i = 0; i < c->n; i++) {
 		look_at(m, w, &w->items[i]);
 		if (w->items[i].service && q->arguments.no_wait)
 			settle(w, &w->items[i], true);
 	}
-	if (w->left > 0) {
-		list_append(&m->waits, &w->list);
+	w->left++; /* until all have been asked */
+	list_append(&m->waits, &w->list);
+	stop_transient(q, c, w);
+	if (--w->left > 0)
 		return REQUEST_LATER;
-	}
 	write_items(&q->value, w);
 	wait_free(w);
 	return STATUS_OK;
@@ -577,7 +691,7 @@ int service_request_order(struct request *q)
 			request_complain(q, STATUS_INVALID, "names are wanted");
 	if (status == STATUS_OK)
 		status = order_them(q, &c);
-	free(c.items);
+	chosen_deinit(&c);
 	return status;
 }
 
@@ -615,7 +729,7 @@ int service_request_enable(struct request *q)
 
 	if (status == STATUS_OK)
 		status = enable(q, &c);
-	free(c.items);
+	chosen_deinit(&c);
 	return status;
 }
 
@@ -627,15 +741,18 @@ static int look(struct request *q, bool detailed)
 	int status = choose_names(q, &c);
 
 	if (status == STATUS_OK && !names_given(q) &&
-	    choose_all(&q->server->services, NULL, &c) < 0)
+	    choose_all(q, NULL, &c) < 0)
 		status = request_complain(q, STATUS_ERROR, "%s",
 					  strerror(ENOMEM));
 	if (status == STATUS_OK) {
-		mp_write_array(&q->value, (uint32_t)c.n);
+		mp_write_array(&q->value, (uint32_t)(c.n + c.n_transient));
 		for (size_t i = 0; i < c.n; i++)
 			service_status_write(&q->value, c.items[i], detailed);
+		for (size_t i = 0; i < c.n_transient; i++)
+			background_status_write(&q->value, c.transient[i],
+						detailed);
 	}
-	free(c.items);
+	chosen_deinit(&c);
 	return status;
 }
 

@@ -23,6 +23,7 @@
 #include "service/machine.h"
 #include "thoxd/table.h"
 
+struct background;
 struct client;
 struct server;
 struct service;
@@ -140,6 +141,7 @@ void services_callers_forget(struct service *sv);
 void services_check_waits(struct services *m, struct service *sv);
 void services_forget_waits(struct services *m, const struct service *sv);
 void services_client_gone(struct services *m, struct client *c);
+void services_background_gone(struct services *m, const struct background *b);
 
 /* small things that all of it needs */
 struct server *services_server(struct services *m);
