@@ -140,6 +140,15 @@ const struct command ctl_commands[] = {
 	  "PID is a process, NAME one of the bus. Until Ctrl-C, or the end of\n"
 	  "the process.",
 	  1, 1, START_NEVER, ctl_trace, NULL, false },
+	{ "events", "", "follow what happens",
+	  "First the services and their states, then a line for each change:\n"
+	  "of services, of processes, and of the store. With --json an object\n"
+	  "a line.",
+	  0, 0, START_IF_DOWN, ctl_events, NULL, false },
+	{ "graph", "", "print who may call whom, and who does, as DOT",
+	  "For graphviz: dashed is what [allow] sections let services call of\n"
+	  "what others provide, solid what somebody has called already.",
+	  0, 0, START_IF_DOWN, ctl_graph, NULL, false },
 	{ "logs", "[SERVICE[:INSTANCE]…]", "show what services have printed",
 	  "Several services come as one, by time; names may be patterns. "
 	  "Needs\n"

@@ -68,6 +68,12 @@ int ctl_push(struct ctl *ctl);
 int ctl_listen(struct ctl *ctl);
 int ctl_bus(struct ctl *ctl);
 
+/* ctl_events.c */
+int ctl_events(struct ctl *ctl);
+
+/* ctl_graph.c */
+int ctl_graph(struct ctl *ctl);
+
 /* ctl_trace.c */
 int ctl_trace(struct ctl *ctl);
 

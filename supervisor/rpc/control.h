@@ -315,10 +315,17 @@ enum control_kind {
  *   label      {name?} -> {label}     with a name: that is it from now on
  *   bus        {} -> [{name, pid, program, service, fallback, calls?}, …]
  *   tree       {} -> [{pid, parent (0: nobody), name, program, service,
- *              runtime, state, binds: [name, …], contexts: [{context,
+ *              runtime, state, binds: [name, …],
+ *              callers: [{name, holders: [pid, …]}, …], contexts: [{context,
  *              holders: [pid, …]}, …]}, …]; program, service and runtime
  *              may be absent
  *   trace      {pid | name} -> {} + socket: the records above come there
+ *   events     {} -> {} + socket: a record for each event comes there, a map
+ *              with type and time_ms: service {service, from, state, why, pid,
+ *              restarts}, started {pid, name, version, runtime, service},
+ *              ended {pid, name, service, code | signal, reason, detail},
+ *              published, rejected, removed {directory, name, version}, lost
+ *              {count}: that many had no room before this one
  *   service.start, service.stop, service.restart, service.try-restart,
  *   service.reload, service.reset
  *              {names, dry_run?, no_wait?, until_end?} -> [{name, ok, state, message}, …]

@@ -311,6 +311,18 @@ static int do_unmount(struct request *q)
 	return answer_mount(q, false);
 }
 
+static int do_events(struct request *q)
+{
+	int r = events_subscribe(&q->server->events, &q->fd);
+
+	if (r < 0)
+		return request_complain(q, STATUS_ERROR, "%s",
+					r == -EUSERS ? "too many follow events"
+						     : strerror(-r));
+	mp_write_map(&q->value, 0);
+	return STATUS_OK;
+}
+
 static int do_tree(struct request *q)
 {
 	tree_write(&q->value, q->server);
@@ -357,6 +369,7 @@ static const struct command commands[] = {
 	{ "resume", do_signal, RUN_RESUME, "let a stopped one go on" },
 	{ "bus", do_bus, 0, "list the names that are provided" },
 	{ "trace", do_trace, 0, "follow calls and answers" },
+	{ "events", do_events, 0, "follow what happens" },
 	{ "mount", do_mount, 0, "mount the store" },
 	{ "unmount", do_unmount, 0, "unmount the store" },
 	{ "tree", do_tree, 0, "who started whom" },

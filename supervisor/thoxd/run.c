@@ -140,6 +140,7 @@ void run_ended(struct run *run, const struct process_exit *e)
 		run->fds[i] = fd_close(run->fds[i]);
 	hard = run->orphan || result.signalled || run->cause != CAUSE_NONE;
 	child_parent_gone(&run->principal, hard);
+	events_ended(run->server, run, &end);
 	if (st)
 		st->ops->ended(st, run, &end);
 	log_end(run, e, &result);
@@ -284,6 +285,7 @@ void run_born(struct run *run, pid_t pid)
 	run->started = ev_now(s->loop);
 	run->started_ms = time_of_day_ms();
 	run_limits_begin(run);
+	events_started(s, run);
 	log_debug("start pid=%d name=%s version=%llu runtime='%s'", (int)pid,
 		  log_quote(run->name), (unsigned long long)run->version,
 		  run->runtime);

@@ -69,6 +69,7 @@ static int on_event(enum store_dir dir, const struct store_entry *entry,
 
 	if (dir == DIR_RUNTIMES)
 		c->runtimes = true;
+	events_store(c->server, dir, entry);
 	services_follow(&c->server->services, dir, entry);
 	return 0;
 }
@@ -325,6 +326,7 @@ void server_init(struct server *s, const struct instance *instance)
 		.started_ns = clock_ns(),
 	};
 	list_init(&s->clients);
+	events_init(&s->events);
 	list_init(&s->zygotes);
 	list_init(&s->failures);
 	list_init(&s->runs);

@@ -16,6 +16,7 @@
 #include "fs/store.h"
 #include "thoxd/bus.h"
 #include "thoxd/config.h"
+#include "thoxd/events.h"
 #include "thoxd/garbage.h"
 #include "thoxd/holding.h"
 #include "thoxd/logs.h"
@@ -49,6 +50,7 @@ struct server {
 	struct logs logs;
 	struct storaged storaged;
 	struct services services;
+	struct events events;
 
 	struct list clients; /* in age order */
 	unsigned n_clients;

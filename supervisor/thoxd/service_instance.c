@@ -156,6 +156,7 @@ static void op_announce(struct machine *m, enum machine_state from)
 			  in->detail ? ": " : "", in->detail ? in->detail : "");
 	if (m->state == MACHINE_RUNNING && in->process[SLOT_MAIN])
 		in->good = in->process[SLOT_MAIN]->version;
+	events_service(services_server(in->service->services), in, from);
 	set_watchdog(in, from);
 	services_instance_changed(in, from);
 }

@@ -79,6 +79,31 @@ static void write_contexts(struct mp_writer *w, const struct principal *p)
 		write_context(w, c);
 }
 
+/* Who was sent to a name that it has bound. */
+static void write_callers(struct mp_writer *w, const struct principal *p)
+{
+	struct provider *provider, *after;
+	uint32_t n = 0;
+
+	list_each(provider, after, &p->providers, of_principal) n++;
+	mp_write_str(w, "callers");
+	mp_write_array(w, n);
+	list_each(provider, after, &p->providers, of_principal)
+	{
+		struct holding *h, *next;
+
+		mp_write_map(w, 2);
+		text(w, "name", provider->name->name);
+		mp_write_str(w, "holders");
+		mp_write_array(w, count_holders(provider->context));
+		list_each(h, next, &provider->context->holdings, of_context)
+		{
+			if (h->state == HOLDING_LINK)
+				mp_write_int(w, h->holder->pid);
+		}
+	}
+}
+
 /* --- processes ------------------------------------------------------------
  */
 
@@ -87,7 +112,7 @@ static void write_principal(struct mp_writer *w, const struct principal *p)
 	const struct run *run = run_of_principal(p);
 	const char *name = run ? run->name : p->program;
 
-	mp_write_map(w, 6 + !!run + !!p->program[0] + !!p->service[0]);
+	mp_write_map(w, 7 + !!run + !!p->program[0] + !!p->service[0]);
 	number(w, "pid", (uint64_t)p->pid);
 	number(w, "parent", p->parent ? (uint64_t)p->parent->pid : 0);
 	text(w, "name", name);
@@ -99,6 +124,7 @@ static void write_principal(struct mp_writer *w, const struct principal *p)
 	if (p->service[0])
 		text(w, "service", p->service);
 	write_binds(w, p);
+	write_callers(w, p);
 	write_contexts(w, p);
 }
 
