@@ -93,6 +93,7 @@ struct incoming *incoming_new(uint64_t over, struct link_message *raw,
 	in->refs = 1;
 	in->id = ++last_id;
 	in->over = over;
+	in->passes = false;
 	in->charged_bytes = bytes;
 	fill(in, raw, m);
 	return in;
