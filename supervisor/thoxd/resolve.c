@@ -202,6 +202,11 @@ static void attempt(struct native_call *c)
 			making_wait(c->server, found.wait, &c->waiter);
 			return;
 		}
+		/* It has died, and that is not known here yet. */
+		if (found.n == 0 && found.error == -EPIPE &&
+		    storaged_provides(c->name) &&
+		    storaged_wait(&c->server->storaged, &c->waiter) == 0)
+			return;
 		status = answer(c, name, &found);
 	}
 	native_finish(c, status);
