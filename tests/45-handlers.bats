@@ -331,7 +331,8 @@ teardown() {
 		ok, e = pcall(slow, 60)
 		is(e.status, status.TIMEOUT)
 		is(e.name, "alarm")
-		is(tostring(e), "alarm: TIMEOUT: no answer in 0.1 s")
+		-- thoxd's word for it, or this process's own
+		check(tostring(e):find("^alarm: TIMEOUT: "), tostring(e))
 		local nobody = setmetatable({0, "nobody.here"}, {__call = thox.invoke})
 		ok, e = pcall(nobody)
 		is(tostring(e), "nobody.here: NOT_FOUND: nobody provides it")
