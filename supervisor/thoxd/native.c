@@ -24,6 +24,7 @@
 #include "thoxd/holding.h"
 #include "thoxd/native_calls.h"
 #include "thoxd/native_process.h"
+#include "thoxd/native_service.h"
 #include "thoxd/native_store.h"
 #include "thoxd/server.h"
 #include "thoxd/zero.h"
@@ -54,6 +55,11 @@ static const struct native_name names[] = {
 	{ "runtime.list", native_store_list, NATIVE_POLICY },
 	{ "runtime.remove", native_store_remove, NATIVE_POLICY },
 	{ "runtime.set", native_store_set, NATIVE_POLICY },
+	/* and the policy of running */
+	{ "service.list", native_service_list, NATIVE_POLICY },
+	{ "service.start", native_service_start, NATIVE_POLICY },
+	{ "service.status", native_service_status, NATIVE_POLICY },
+	{ "service.stop", native_service_stop, NATIVE_POLICY },
 	{ "unbind", native_unbind, NATIVE_ALWAYS },
 };
 

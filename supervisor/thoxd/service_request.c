@@ -21,6 +21,7 @@
 #include "thoxd/background.h"
 #include "thoxd/background_status.h"
 #include "thoxd/client.h"
+#include "thoxd/native_service.h"
 #include "thoxd/request.h"
 #include "thoxd/server.h"
 #include "thoxd/service.h"
@@ -399,6 +400,7 @@ void services_check_waits(struct services *m, struct service *sv)
 {
 	struct wait *w, *after;
 
+	native_service_look(m, sv);
 	list_each(w, after, &m->waits, list)
 	{
 		for (size_t i = 0; i < w->n; i++)
@@ -413,6 +415,7 @@ void services_forget_waits(struct services *m, const struct service *sv)
 {
 	struct wait *w, *after;
 
+	native_service_forget(m, sv);
 	list_each(w, after, &m->waits, list)
 	{
 		for (size_t i = 0; i < w->n; i++)

@@ -558,6 +558,7 @@ int services_init(struct services *m, struct server *s)
 	table_init(&m->by_name);
 	list_init(&m->all);
 	list_init(&m->waits);
+	list_init(&m->asked);
 	list_init(&m->enabled);
 	ev_timer_init(&m->deferred, on_deferred, 0., 0.);
 	services_clock_init(m);

@@ -47,6 +47,7 @@ struct services {
 	struct list all;
 	unsigned n;
 	struct list waits;   /* of requests, service_request.c */
+	struct list asked;   /* of processes, native_service.c */
 	struct list enabled; /* what was said of names, service_enabled.c */
 	ev_timer deferred;
 	struct services_clock clock;
