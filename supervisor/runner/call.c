@@ -69,6 +69,7 @@ struct call *call_new(lua_State *L, uint64_t deadline_ns)
 	}
 	call->task = task_current();
 	call->begun_ns = clock_ns();
+	call->task->talked_ns = call->begun_ns;
 	call->deadline_ns = deadline_ns;
 	list_init(&call->list);
 	list_append(&box->calls, &call->mine);

@@ -347,10 +347,12 @@ static int receive(struct channel *c)
 	r = link_receive(&c->link, watch_may_wait(), &raw);
 	if (r <= 0)
 		return r;
-	watch_worked();
 	r = wire_parse(raw.data, raw.size, &m);
 	if (r == 0) {
-		latest = c;
+		/* An answer is expected when it is waited for. */
+		watch_worked(m.kind != WIRE_ANSWER);
+		if (m.kind != WIRE_ANSWER)
+			latest = c;
 		channel_hooks.message(c, &raw, &m);
 		r = 1;
 	}

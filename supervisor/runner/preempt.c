@@ -61,11 +61,33 @@ bool preempt_in_finalizer(void)
 	return lua_gc(runner.L, LUA_GCCOUNT) < 0;
 }
 
+static void hold(void)
+{
+	sigset_t set;
+
+	if (held || !watch_are_links())
+		return;
+	sigemptyset(&set);
+	sigaddset(&set, SIGIO);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	held = 1;
+}
+
+/* One who has asked, or was asked, just now, will look himself in a moment.
+ * Otherwise he would be told by a signal of each message to come, since none
+ * comes while he waits. */
+static bool is_talking(void)
+{
+	return clock_ns() - task_current()->talked_ns < LIMIT_HOLD_NS;
+}
+
 static void on_hook(lua_State *L, lua_Debug *ar)
 {
 	(void)ar;
 	lua_sethook(L, NULL, 0, 0);
 	watch_look();
+	if (is_talking())
+		hold();
 	task_give_way();
 	preempt_update();
 }
@@ -245,22 +267,9 @@ void preempt_update(void)
 /* --- waiting for the kernel -------------------------------------------------
  */
 
-static void hold(void)
-{
-	sigset_t set;
-
-	if (held || !watch_are_links())
-		return;
-	sigemptyset(&set);
-	sigaddset(&set, SIGIO);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	held = 1;
-}
-
 void preempt_sleep_begin(bool links)
 {
 	sleeping = 1;
-	all_due = 0;
 	waited = 1;
 	if (links)
 		hold();
@@ -293,6 +302,11 @@ bool preempt_wait_begin(void)
 bool preempt_all_due(void)
 {
 	return all_due;
+}
+
+void preempt_ask_all(void)
+{
+	all_due = 0;
 }
 
 void preempt_wait_end(void)

@@ -52,8 +52,9 @@ void preempt_sleep_end(void);
  * False: something is due before, or it is time to ask about all. */
 bool preempt_wait_begin(void);
 void preempt_wait_end(void);
-/* Has there been an alarm since all were asked about? */
+/* Has there been an alarm since all were asked about? They are now. */
 bool preempt_all_due(void);
+void preempt_ask_all(void);
 
 /* Has a signal come since the watches were looked at? @clear: it is so now. */
 bool preempt_signalled(bool clear);

@@ -265,6 +265,7 @@ bool served_answer(lua_State *L, struct served *s, int status, int first, int n)
 void served_take(struct served *s, struct mailbox *box)
 {
 	s->taken = true;
+	box->task->talked_ns = s->begun_ns;
 	served_ref(s);
 	served_unref(box->serving);
 	box->serving = s;

@@ -73,6 +73,7 @@ struct task {
 
 	/* of events.c: what the task has been told; task_hooks frees it */
 	void *events;
+	uint64_t talked_ns; /* when it took a call, or made one */
 
 	/* private */
 	struct list all, queue, place, waiters;

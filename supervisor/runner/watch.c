@@ -43,7 +43,7 @@ static bool uses_epoll;
 static bool in_callback;
 
 /* Of whom something is expected: who was named so since something came, or
- * else who had something last; how often in a row that was right. */
+ * else who said last that more is likely; how often in a row that was right. */
 static struct watch *expected, *last, *calling;
 static bool expected_first; /* and was not called since it was named */
 static unsigned n_right, n_needed = LIMIT_RIGHT;
@@ -183,11 +183,12 @@ static struct watch *foreseen(void)
 	return expected ? expected : last;
 }
 
-void watch_worked(void)
+void watch_worked(bool likely)
 {
 	n_worked++;
 	calling->talks = true;
-	last = calling;
+	if (likely)
+		last = calling;
 	expected = NULL;
 }
 
@@ -402,6 +403,7 @@ static void ask(bool wait)
 	struct timespec buf;
 	const struct timespec *t = time_left(wait, &buf);
 
+	preempt_ask_all();
 	if (wait)
 		preempt_sleep_begin(watch_are_links());
 	if (uses_epoll && list_empty(&fd_waiters) && whole.fd < 0)
@@ -482,7 +484,7 @@ void watch_sleep(void)
 	preempt_signalled(true);
 	if (w && wait_for(w))
 		return;
-	if (expected && expected_first)
+	if (expected && expected_first && !preempt_all_due())
 		call_expected();
 	else if (!watch_call_timers() && !call_agains())
 		ask(true);

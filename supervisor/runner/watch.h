@@ -44,8 +44,8 @@ void watch_set(struct watch *w, bool reading, bool writing);
  * asked who is ready: it is likely the one. Once. */
 void watch_expect(struct watch *w);
 
-/* In a callback: there was something. */
-void watch_worked(void);
+/* In a callback: there was something, and more of it is likely. */
+void watch_worked(bool likely);
 /* In a callback: shall it wait for what it reads? No longer, once asked. */
 bool watch_may_wait(void);
 
