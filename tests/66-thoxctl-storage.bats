@@ -165,3 +165,88 @@ two_claims() {
 	[ "$output" = $'nil\tnil' ]
 	thoxctl store rm gone
 }
+
+# The parts of an archive, to compare.
+parts() {
+	mkdir -p "$2"
+	tar xf "$1" -C "$2"
+}
+
+@test "export and import: byte for byte what it was" {
+	local dir=$BATS_TEST_TMPDIR
+
+	service keeper <<-'LUA'
+		local storage = require "storage"
+		local keys = storage.keys()
+		for part = 0, 2 do
+		  keys:transaction(function(t)
+		    for i = 1, 700 do t:set("k" .. part * 700 + i, { i, tostring(i), i / 3, i % 2 == 0 }) end
+		  end)
+		end
+		keys:set("", "empty")
+		keys:set("\0\xff", ("\xfe"):rep(1000000))
+		storage.stream():write(("bytes\0"):rep(500000))
+	LUA
+	thox-exec keeper
+	thoxctl kv set keeper later 1 --ttl 1h
+	thoxctl storage export keeper "$dir/whole.tar"
+	[ "$(tar tf "$dir/whole.tar")" = $'keeper/keys\nkeeper/stream' ]
+	thoxctl kv del keeper later
+	thoxctl storage export keeper "$dir/first.tar"
+	parts "$dir/first.tar" "$dir/first"
+	cmp "$dir/first/keeper/stream" "$THOX_DIR/store/data/keeper"
+
+	# Back to where it was, whatever has become of it.
+	thoxctl kv set keeper new 1
+	echo other | thoxctl data put keeper -
+	thoxctl storage import "$dir/first.tar"
+	thoxctl storage export keeper - >"$dir/second.tar"
+	parts "$dir/second.tar" "$dir/second"
+	diff -r "$dir/first" "$dir/second"
+
+	# Another's, from a pipe, with its expiry.
+	thoxctl storage import - twin <"$dir/whole.tar"
+	[ "$(thoxctl --json kv get twin later | jq '.ttl > 3000 and .ttl <= 3600')" = true ]
+	thoxctl kv del twin later
+	thoxctl storage export twin "$dir/third.tar"
+	parts "$dir/third.tar" "$dir/third"
+	diff -r "$dir/first/keeper" "$dir/third/twin"
+	thoxctl storage rm twin
+	# An empty one is one, too.
+	thoxctl storage export twin "$dir/none.tar"
+	thoxctl storage import "$dir/none.tar" keeper
+	[ -z "$(thoxctl kv list keeper)" ]
+}
+
+@test "what is no archive changes nothing" {
+	local dir=$BATS_TEST_TMPDIR
+
+	thoxctl kv set keeper kept 1
+	echo stream | thoxctl data put keeper -
+	thoxctl storage export keeper "$dir/good.tar"
+	head -c 3000 /dev/urandom >"$dir/noise"
+	fails 1 "not an archive" thoxctl storage import "$dir/noise"
+	fails 1 "not an archive" thoxctl storage import - <<<""
+	fails 4 "missing" thoxctl storage import "$dir/missing"
+	# Keys that are none, in a good archive.
+	mkdir -p "$dir/x/keeper"
+	echo "no keys" >"$dir/x/keeper/keys"
+	tar --format=ustar -C "$dir/x" -cf "$dir/bad.tar" keeper/keys
+	fails 1 "not an archive" thoxctl storage import "$dir/bad.tar"
+	ln -s /etc/passwd "$dir/x/keeper/link"
+	tar --format=ustar -C "$dir/x" -cf "$dir/link.tar" keeper/link keeper/keys
+	fails 1 "not an archive" thoxctl storage import "$dir/link.tar"
+	# Cut off in the keys.
+	head -c 520 "$dir/good.tar" >"$dir/cut.tar"
+	fails 1 "not an archive" thoxctl storage import "$dir/cut.tar"
+	[ "$(thoxctl kv get keeper kept)" = 1 ]
+	[ "$(thoxctl data cat keeper)" = stream ]
+
+	service keeper <<-'LUA'
+		local lock = require("storage").lock("l")
+		ready()
+		while true do os.pull() end
+	LUA
+	spawn keeper
+	fails 1 "in use" thoxctl storage import "$dir/good.tar"
+}

@@ -124,7 +124,7 @@ _thoxctl() {
 			rollback verify rm" -- "$cur")
 		;;
 	storage)
-		mapfile -t COMPREPLY < <(compgen -W "ls stat compact rm" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "ls stat export import compact rm" -- "$cur")
 		;;
 	kv)
 		mapfile -t COMPREPLY < <(compgen -W "get set del list dump watch" -- "$cur")
@@ -133,10 +133,13 @@ _thoxctl() {
 		mapfile -t COMPREPLY < <(compgen -W "cat put" -- "$cur")
 		;;
 	"storage ls") ;;
+	"storage import")
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		;;
 	"storage "* | "kv "* | "data "* | locks*)
 		if ((${#words[@]} < 3)); then
 			mapfile -t COMPREPLY < <(compgen -W "$(_thox_names programs)" -- "$cur")
-		elif [[ ${words[*]:0:2} == "data put" ]]; then
+		elif [[ ${words[*]:0:2} == "data put" || ${words[*]:0:2} == "storage export" ]]; then
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		fi
 		;;

@@ -314,6 +314,15 @@ const struct command ctl_commands[] = {
 	  0, 0, START_UNNEEDED, ctl_storage_ls, NULL, false },
 	{ "storage stat", "NAME", "show how much a program keeps", STORAGE, 1,
 	  1, START_IF_DOWN, ctl_storage_stat, NULL, false },
+	{ "storage export", "NAME FILE|-",
+	  "write what a program keeps into an archive",
+	  "A tar of its keys and its stream.\n" STORAGE, 2, 2, START_IF_DOWN,
+	  ctl_storage_export, NULL, false },
+	{ "storage import", "FILE|- [NAME]", "take such an archive back",
+	  "In place of what the program keeps, or another one. Refused while "
+	  "a\n"
+	  "process uses it. Starts the instance when it does not run.",
+	  1, 2, START_IF_DOWN, ctl_storage_import, NULL, false },
 	{ "storage compact", "NAME", "give free space back to the disk",
 	  STORAGE, 1, 1, START_IF_DOWN, ctl_storage_compact, NULL, false },
 	{ "storage rm", "NAME", "remove all that a program keeps",

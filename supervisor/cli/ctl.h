@@ -126,6 +126,10 @@ int ctl_locks(struct ctl *ctl);
 int ctl_data_cat(struct ctl *ctl);
 int ctl_data_put(struct ctl *ctl);
 
+/* ctl_storage_export.c */
+int ctl_storage_export(struct ctl *ctl);
+int ctl_storage_import(struct ctl *ctl);
+
 /* ctl_kv.c: their keys */
 int ctl_kv_get(struct ctl *ctl);
 int ctl_kv_set(struct ctl *ctl);
