@@ -576,3 +576,43 @@ teardown() {
 		end
 	LUA
 }
+
+@test "a process calls a name of its own as any other" {
+	passes <<-'LUA'
+		bind("own")
+		os.task(function()
+		  while true do
+		    local e = os.pull("call")
+		    os.task(function()
+		      if e.name == "own.twice" then
+		        os.answer(e.cid, os.wait(os.call(0, "own.once", e.pid)))
+		      else
+		        os.answer(e.cid, status.OK, e.name, e.pid, e.args[1])
+		      end
+		    end)
+		  end
+		end)
+		local s, name, pid, through = call("own.twice")
+		is(s, status.OK)
+		is(name, "own.once")
+		is(pid, os.pid())
+		is(through, os.pid())
+		is(call("unbind", "own"), status.OK)
+		-- the word to forget the way comes by itself
+		local tries = 0
+		while call("own.once") ~= status.NOT_FOUND do
+		  os.sleep(0.01)
+		  tries = tries + 1
+		  check(tries < 1000, "the name leads somewhere still")
+		end
+		finish()
+		os.exit(0) -- the other task waits on
+	LUA
+	run -0 thox-exec -e '
+		local daemon, rpc = require "daemon", require "rpc"
+		function daemon.rpc.own.one() return rpc.own.two() + 1 end
+		function daemon.rpc.own.two() return 2 end
+		print(rpc.own.one())
+		daemon.stop()'
+	[ "$output" = 3 ]
+}

@@ -217,6 +217,81 @@ says_ok() {
 	run -0 thoxctl call fs.read
 }
 
+@test "a program that may not be run cannot be by another form of its name" {
+	thoxctl store put runtimes/other - <<<'' >/dev/null
+	passes <<-'LUA'
+		for _, name in ipairs{"forbidden", "forbidden@1", "forbidden.lua",
+		    "native#forbidden", "other#forbidden@1"} do
+		  denied('rule "deny run forbidden" of [exec] in thoxd.conf',
+		    call("process.run", {program = name}))
+		end
+		denied('rule "deny run forbidden" of [exec] in thoxd.conf',
+		  call("process.run", {program = "forbidden", runtime = "other",
+		    policy = {allow = {run = {"**"}}}}))
+		-- its text is no secret, but gives nobody its storage or its name
+		local s, text = call("program.get", "forbidden")
+		is(s, status.OK)
+		bind("mine")
+		is(call("process.run", {name = "forbidden", args = {"storage.keys.get"},
+		  code = text .. child_code}), status.OK)
+		is(results(1)[1][1], status.DENIED)
+	LUA
+}
+
+@test "who may not publish or remove texts cannot, of any kind" {
+	passes <<-'LUA'
+		for _, name in ipairs{"program.set", "library.set", "runtime.set"} do
+		  denied('no rule "allow store" of [exec] in thoxd.conf admits '
+		    .. name:gsub("y.set", "ies"):gsub(".set", "s") .. ".mine",
+		    call(name, "mine", "return 1"))
+		end
+		for _, name in ipairs{"program.remove", "library.remove", "runtime.remove"} do
+		  is(call(name, "fs"), status.DENIED)
+		end
+	LUA
+	run -0 thoxctl store cat fs
+}
+
+@test "no runtime, and no context in an argument, gives a child more" {
+	spawn fs
+	thoxctl store put runtimes/other - <<<'' >/dev/null
+	run thox-exec --deny fs.write -e "$prelude"'
+		bind("mine")
+		local option = "rule \"deny call fs.write\" of the options of thox-exec"
+		is(call("process.run", {code = child_code, args = {"fs.write", "fs.read"},
+		  runtime = "other", name = "fs"}), status.OK)
+		local r = results(2)
+		denied(option, table.unpack(r[1]))
+		is(r[2][1], status.OK)
+		-- what stands for one child is of the right of that child, for another, too
+		local zero = os.context()
+		local s, one, up = call("process.run", {code = "os.pull(\"nothing\")", context = zero,
+		  policy = {deny = {call = {"fs.read"}}}})
+		is(s, status.OK)
+		is(call("process.run", {args = {up}, code = [[
+		  local up = ...
+		  for _, name in ipairs{"fs.write", "fs.read", "fs.list"} do
+		    os.wait(os.call(0, "mine.result", os.wait(os.call(up, name))))
+		  end]]}), status.OK)
+		r = results(3)
+		denied(option, table.unpack(r[1]))
+		denied(("rule \"deny call fs.read\" of what process %d lets its child do")
+		  :format(pid()), table.unpack(r[2]))
+		is(r[3][1], status.OK)
+		-- and as a context 0 it is no way around either
+		is(call("process.run", {context = up, code = child_code .. [[
+		  os.wait(os.call(0, "mine.result", os.wait(os.call(0, "process.run",
+		    {code = "", policy = {allow = {call = {"**"}}}}))))]],
+		  args = {"fs.write", "fs.read", "fs.list"}}), status.OK)
+		r = results(3)
+		is(r[1][1], status.DENIED)
+		is(r[2][1], status.DENIED)
+		is(r[3][1], status.OK)
+		call("process.kill", one)
+		print("ok")'
+	says_ok
+}
+
 @test "a policy that is none is refused" {
 	run -125 thox-exec --deny 'a..b' -e 'return 1'
 	passes <<-'LUA'

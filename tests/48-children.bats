@@ -230,6 +230,19 @@ is_stopped() {
 	run -0 thox-exec -r theirs -e 'print(theirs())'
 }
 
+@test "identity: whoever runs a service's program is no instance of the service" {
+	printf '[service]\nprogram = whoami\n' | thoxctl store put services/web - >/dev/null
+	run -0 thox-exec -e '
+		os.wait_exit(os.run_program("whoami"))
+		for _, name in ipairs{"web", "web:1"} do
+		  print(os.wait(os.call(0, "process.run", {program = name})))
+		end'
+	[ "${lines[0]}" = $'whoami\twhoami\tnil' ]
+	[[ "${lines[1]}" == 2$'\t'* ]]
+	[[ "${lines[2]}" == 7$'\t'* ]]
+	thoxctl store rm services/web
+}
+
 @test "processes: others are not there to be known or ended" {
 	spawn wait
 	stranger=$(pid_of wait)
