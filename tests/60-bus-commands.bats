@@ -304,6 +304,43 @@ same_descriptors() {
 	[[ $(ls "/proc/$http/fd") == "$1" ]]
 }
 
+@test "a trace leaves nothing behind in a program of Lua, nor in thoxd" {
+	local lua thoxd before of_thoxd links i
+
+	thox-exec -e 'os.wait(os.call(0, "bind", "lua"))
+		while true do
+			local event = os.pull "call"
+			os.answer(event.cid, os.status.OK, os.pid())
+		end' </dev/null 3>&- &
+	pids+=($!)
+	wait_until is_bound lua
+	lua=$(thoxctl --json bus | jq '.[] | select(.name == "lua").pid')
+	thoxd=$(thoxctl --json status | jq .pid)
+	before=$(descriptors "$lua")
+	of_thoxd=$(descriptors "$thoxd")
+	links=$(thoxctl --json status | jq .links)
+	for i in INT KILL INT; do # as it likes, and as it can
+		begin thoxctl trace lua
+		run -0 thoxctl call lua.pid
+		wait_until has_line "$out" answer
+		kill -"$i" "$begun"
+		wait_until is_gone "$begun"
+	done
+	wait_until has_descriptors "$lua" "$before"
+	wait_until has_descriptors "$thoxd" "$of_thoxd"
+	[ "$(thoxctl --json status | jq .links)" -eq "$links" ]
+	run -0 thoxctl call lua.pid
+	[ "$output" -eq "$lua" ]
+}
+
+descriptors() {
+	find "/proc/$1/fd" -mindepth 1 2>/dev/null | wc -l
+}
+
+has_descriptors() {
+	(($(descriptors "$1") == $2))
+}
+
 @test "trace of what is not there says so" {
 	run -4 thoxctl trace nobody.there
 	run -4 thoxctl trace 1

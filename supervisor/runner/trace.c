@@ -9,6 +9,7 @@
 #include "runner/trace.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -16,6 +17,7 @@
 #include "base/fd.h"
 #include "rpc/wire.h"
 #include "runner/channel.h"
+#include "runner/watch.h"
 
 #define RECORD_BYTES 256
 #define RING	     1024 /* calls whose answers are waited for */
@@ -23,6 +25,7 @@
 bool trace_is_on;
 
 static int socket_fd = -1;
+static struct watch watch = { .fd = -1 };
 static char name_traced[WIRE_NAME_BYTES];
 static size_t name_size;
 static uint64_t n_lost;
@@ -34,8 +37,19 @@ static struct {
 	bool out;
 } ring[RING];
 
+/* Nothing comes but the end, when whoever traced has gone. */
+static bool on_ready(struct watch *w)
+{
+	static const struct mp_bytes none = { "", 0 };
+
+	if (watch_fd_ready(w->fd, POLLIN))
+		trace_set(false, none, -1);
+	return false;
+}
+
 void trace_set(bool on, struct mp_bytes name, int fd)
 {
+	watch_remove(&watch);
 	fd_close(steal_fd(&socket_fd));
 	socket_fd = fd;
 	trace_is_on = on && fd >= 0;
@@ -43,8 +57,10 @@ void trace_set(bool on, struct mp_bytes name, int fd)
 	memset(ring, 0, sizeof(ring));
 	name_size = name.size <= sizeof(name_traced) ? name.size : 0;
 	memcpy(name_traced, name.p, name_size);
-	if (!trace_is_on)
+	if (!trace_is_on || watch_add(&watch, fd, on_ready) < 0) {
+		trace_is_on = false;
 		socket_fd = fd_close(socket_fd);
+	}
 }
 
 /* --- records ----------------------------------------------------------------
