@@ -136,7 +136,8 @@ static void send_fds_to_thoxd(struct keeper *k, struct mp_writer *w,
 		/* it must not go on with a hole in what it knows */
 		log_warnx("thoxd cannot be told of an event: %s; it is ended",
 			  strerror(-r));
-		kill(k->thoxd, SIGKILL);
+		if (k->thoxd > 0)
+			kill(k->thoxd, SIGKILL);
 		unlink_thoxd(k);
 	}
 }
@@ -451,7 +452,8 @@ static void handle(struct keeper *k, struct keeper_request *q,
 
 	switch (q->kind) {
 	case KEEPER_SPAWN:
-		if (k->state == SERVING || k->state == STOPPING)
+		if (k->thoxd > 0 &&
+		    (k->state == SERVING || k->state == STOPPING))
 			do_spawn(k, q, m);
 		break;
 	case KEEPER_KEEP:
@@ -483,22 +485,28 @@ static void handle(struct keeper *k, struct keeper_request *q,
 	}
 }
 
-static void on_link(struct keeper *k)
+/* 1: one was handled; 0: there is none; or a negative errno. */
+static int take_message(struct keeper *k)
 {
 	struct keeper_request q;
 	struct link_message m;
 	int r = link_receive(&k->link, false, &m);
 
-	if (r == 0)
-		return;
-	if (r > 0) {
-		r = keeper_request_parse(m.data, m.size, m.n_fds, &q);
-		if (r == 0) {
-			handle(k, &q, &m);
-			keeper_request_deinit(&q);
-		}
+	if (r <= 0)
+		return r;
+	r = keeper_request_parse(m.data, m.size, m.n_fds, &q);
+	if (r == 0) {
+		handle(k, &q, &m);
+		keeper_request_deinit(&q);
 	}
 	link_message_deinit(&m);
+	return r < 0 ? r : 1;
+}
+
+static void on_link(struct keeper *k)
+{
+	int r = take_message(k);
+
 	if (r < 0) {
 		/* gone, or out of its mind: its death is what counts */
 		if (r != -ECONNRESET)
@@ -534,6 +542,9 @@ static void thoxd_died(struct keeper *k, int status)
 	uint64_t delay_ns = 0;
 
 	k->thoxd = 0;
+	/* what it had given to be kept is kept */
+	while (k->linked && take_message(k) > 0)
+		;
 	unlink_thoxd(k);
 	if (k->state == ENDING)
 		return;
