@@ -145,6 +145,10 @@ enum control_kind {
 	CONTROL_EVALUATE_DONE = 42,
 	/* [43]: confined and rehearsed: may be handed a start */
 	CONTROL_RUNNER_READY = 43,
+	/* [47, number]: CONTROL_AGAIN of that number was heard: what is asked
+	 * from here on is asked again, and what was asked before is not to be
+	 * answered */
+	CONTROL_AGAIN_HEARD = 47,
 	/* [45, number]: stdin (0), stdout (1) or stderr (2) is closed: thoxd,
 	 * which keeps copies for children, closes its own */
 	CONTROL_STREAM_CLOSED = 45,
@@ -278,6 +282,15 @@ enum control_kind {
 	CONTROL_MOVE = 96,
 	/* [97, id]: to a runner: how was it called? Answered by CONTROL_USE */
 	CONTROL_WANT_USE = 97,
+	/*
+	 * [98, number]: to a service's process: this is another thoxd. What
+	 * was asked over this link and is not answered is to be asked again,
+	 * behind CONTROL_AGAIN_HEARD; all children have ended. On a link to
+	 * thoxd (context 0) a WIRE_HELLO with the key `again` (a number) among
+	 * its limits says the same: it is answered by a hello with that key,
+	 * and what was called and not answered is called again behind it.
+	 */
+	CONTROL_AGAIN = 98,
 };
 
 /*
@@ -340,6 +353,9 @@ enum control_kind {
  *   service.list   {names?} -> [{name, description, state, …}, …]
  *   service.status {names} -> the same, with the instances of each and what is
  *              known of their last ends
+ *   reexec     {} -> {pid, ends}: thoxd ends, to be started again as what is
+ *              installed now; ends: how many processes that are no services'
+ *              end with it. The link's end follows.
  *   shutdown   {} -> nil, sent at once; the link's end means that all is gone
  */
 

@@ -60,7 +60,7 @@ void link_init(struct link *l, int fd)
 	l->queue_last = &l->queue_first;
 }
 
-static void forget_partial(struct link *l)
+void link_forget_partial(struct link *l)
 {
 	free(l->partial);
 	l->partial = NULL;
@@ -82,7 +82,7 @@ static void queue_pop(struct link *l)
 
 void link_deinit(struct link *l)
 {
-	forget_partial(l);
+	link_forget_partial(l);
 	while (l->queue_first)
 		queue_pop(l);
 	l->fd = fd_close(l->fd);
@@ -229,6 +229,10 @@ static int accept_record(struct link *l, size_t size, int *fds, unsigned *n_fds,
 	}
 	if (record[0] > RECORD_LAST)
 		return -EPROTO;
+	if (l->resumed) {
+		close_all(fds, n_fds);
+		return 0;
+	}
 	if (!l->partial) {
 		if (record[0] == RECORD_LAST)
 			return -EPROTO;
@@ -266,7 +270,7 @@ int link_receive(struct link *l, bool wait, struct link_message *ret_message)
 		r = accept_record(l, (size_t)n, fds, &n_fds, ret_message);
 		if (r < 0) {
 			close_all(fds, &n_fds);
-			forget_partial(l);
+			link_forget_partial(l);
 		}
 	} while (r == 0); /* a fragment */
 	return r;

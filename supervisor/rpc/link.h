@@ -36,6 +36,7 @@ struct link {
 	uint32_t limit_bytes;
 	uint32_t queue_limit_bytes;
 	bool bytes_only; /* no descriptors: those that come are dropped */
+	bool resumed;	 /* fragments are dropped: see below */
 	/* receiving: fragments put together */
 	uint8_t *partial;
 	uint32_t partial_total;
@@ -73,6 +74,14 @@ void link_deinit(struct link *l);
 int link_receive(struct link *l, bool wait, struct link_message *ret_message);
 void link_message_deinit(struct link_message *m);
 int link_message_take_fd(struct link_message *m, unsigned i); /* -1: none */
+
+/*
+ * One end goes on with a socket that another process had, which may have read
+ * or sent a part of a message's fragments. The new end, until it sees that the
+ * other knows (clears `resumed`), drops fragments: whole messages are whole.
+ * The other end, once it knows, forgets what it had of a message.
+ */
+void link_forget_partial(struct link *l);
 
 /*
  * Send @data as one message with copies of @fds (the caller keeps its own).

@@ -94,6 +94,8 @@ static void read_limits(struct mp_reader *r, struct wire_message *m)
 
 		if (mp_bytes_equal(key, "message_bytes"))
 			m->message_bytes = mp_read_uint(r);
+		else if (mp_bytes_equal(key, "again"))
+			m->again = mp_read_uint(r);
 		else
 			mp_skip(r);
 	}
@@ -269,11 +271,21 @@ void wire_begin_push(struct mp_writer *w, const char *name, size_t name_size,
 
 void wire_write_hello(struct mp_writer *w, uint64_t message_bytes)
 {
+	wire_write_hello_again(w, message_bytes, 0);
+}
+
+void wire_write_hello_again(struct mp_writer *w, uint64_t message_bytes,
+			    uint64_t again)
+{
 	begin(w, 3, WIRE_HELLO);
 	mp_write_uint(w, WIRE_VERSION);
-	mp_write_map(w, 1);
+	mp_write_map(w, again ? 2 : 1);
 	mp_write_str(w, "message_bytes");
 	mp_write_uint(w, message_bytes);
+	if (!again)
+		return;
+	mp_write_str(w, "again");
+	mp_write_uint(w, again);
 }
 
 void wire_write_failure(struct mp_writer *w, uint32_t cid, int status,

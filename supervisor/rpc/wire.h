@@ -67,6 +67,7 @@ struct wire_message {
 	int64_t status;	      /* STATUS_… */
 	uint64_t deadline_ms; /* 0: none */
 	uint64_t message_bytes;
+	uint64_t again; /* hello: 0: it is the first one */
 	bool on;
 };
 
@@ -94,6 +95,9 @@ void wire_begin_push(struct mp_writer *w, const char *name, size_t name_size,
 
 /* Whole messages. */
 void wire_write_hello(struct mp_writer *w, uint64_t message_bytes);
+/* Of a thoxd that goes on with the link of another, and the answer to it. */
+void wire_write_hello_again(struct mp_writer *w, uint64_t message_bytes,
+			    uint64_t again);
 void wire_write_failure(struct mp_writer *w, uint32_t cid, int status,
 			const char *message);
 void wire_write_cancel(struct mp_writer *w, uint32_t cid);

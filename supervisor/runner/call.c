@@ -31,6 +31,7 @@
 #include "runner/mailbox.h"
 #include "runner/outgoing.h"
 #include "runner/route.h"
+#include "runner/runner.h"
 #include "runner/served.h"
 #include "runner/task.h"
 #include "runner/trace.h"
@@ -83,6 +84,15 @@ struct call *call_find(uint64_t cid)
 	return cid_find(cid, false);
 }
 
+static void forget_copy(struct call *call)
+{
+	if (!call->copy)
+		return;
+	allocator_discharge(&runner.allocator, call->copy_bytes);
+	free(call->copy);
+	call->copy = NULL;
+}
+
 /* It is not in flight any more. */
 static void leave_channel(struct call *call)
 {
@@ -92,6 +102,7 @@ static void leave_channel(struct call *call)
 		return;
 	call->channel = NULL;
 	list_remove(&call->list);
+	forget_copy(call);
 	c->n_calls--;
 	if (c->n_calls > 0 || c->closed)
 		return;
@@ -185,11 +196,45 @@ static void on_due(struct timer *t)
 	fail_late(call);
 }
 
-void call_sent(struct call *call, struct channel *c)
+/* Another thoxd may have to be told; without memory for that, the call fails
+ * then. */
+static void keep_copy(struct call *call, const void *data, size_t size)
+{
+	if (!allocator_charge(&runner.allocator, size))
+		return;
+	call->copy = malloc(size);
+	if (!call->copy) {
+		allocator_discharge(&runner.allocator, size);
+		return;
+	}
+	memcpy(call->copy, data, size);
+	call->copy_bytes = size;
+}
+
+void call_sent(struct call *call, struct channel *c, const void *data,
+	       size_t size)
 {
 	call->channel = c;
 	list_append(&c->calls, &call->list);
 	c->n_calls++;
+	if (c->resolves && data)
+		keep_copy(call, data, size);
+}
+
+void call_send_again(struct channel *c)
+{
+	struct call *call, *after;
+
+	list_each(call, after, &c->calls, list)
+	{
+		/* what it shares was the last one's to hand on */
+		if (!call->copy ||
+		    channel_post(c, call->copy, call->copy_bytes) < 0)
+			call_fail(call, STATUS_CLOSED,
+				  "thoxd ended before it answered");
+		if (c->closed)
+			return;
+	}
 }
 
 /* --- making one -------------------------------------------------------------
@@ -294,7 +339,7 @@ static bool try_outgoing(lua_State *L, struct call *call,
 	}
 	r = channel_send(c, o->data, o->size);
 	if (r == 0) {
-		call_sent(call, c);
+		call_sent(call, c, o->n_contexts ? NULL : o->data, o->size);
 		trace_call(c, call->cid, true, target->name, target->name_size,
 			   o->size);
 		return true;
@@ -340,7 +385,7 @@ static void send_now(lua_State *L, struct call *call,
 	if (c && writer.n_contexts == 0)
 		r = channel_send(c, value_data(&writer), value_size(&writer));
 	if (r == 0) {
-		call_sent(call, c);
+		call_sent(call, c, value_data(&writer), value_size(&writer));
 		trace_call(c, call->cid, true, target->name, target->name_size,
 			   value_size(&writer));
 	} else {

@@ -41,6 +41,8 @@ struct call {
 	int status;
 	uint64_t order;		 /* of the answer, among events */
 	struct incoming *answer; /* NULL: from here, with @message */
+	uint8_t *copy;		 /* owned: of one to thoxd, to send it again */
+	size_t copy_bytes;
 	char message[CALL_MESSAGE_BYTES];
 };
 
@@ -62,8 +64,9 @@ struct call *call_make(lua_State *L, const struct call_target *target,
 		       int first, int n);
 /* A call without arguments of a program's, by route.c; sent by the caller. */
 struct call *call_new(lua_State *L, uint64_t deadline_ns);
-/* It is on its way over @c. */
-void call_sent(struct call *call, struct channel *c);
+/* It is on its way over @c, as this message; NULL: it cannot be sent again. */
+void call_sent(struct call *call, struct channel *c, const void *data,
+	       size_t size);
 
 /* Wait until it is answered, or until @deadline_ns: false. */
 bool call_wait(lua_State *L, struct call *call, uint64_t deadline_ns);
@@ -88,4 +91,6 @@ void call_fail(struct call *call, int status, const char *format, ...)
 void call_on_answer(struct channel *c, struct link_message *raw,
 		    const struct wire_message *m);
 void call_channel_closed(struct channel *c);
+/* Another thoxd is at its end. */
+void call_send_again(struct channel *c);
 void call_forget_task(struct mailbox *box);

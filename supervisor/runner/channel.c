@@ -120,13 +120,13 @@ struct channel *channel_unref(struct channel *c)
 	return NULL;
 }
 
-static void say_hello(struct channel *c)
+static void say_hello(struct channel *c, uint64_t again)
 {
 	uint8_t buf[64];
 	struct mp_writer w;
 
 	mp_writer_init(&w, buf, sizeof(buf));
-	wire_write_hello(&w, LIMIT_MESSAGE_BYTES);
+	wire_write_hello_again(&w, LIMIT_MESSAGE_BYTES, again);
 	channel_post(c, buf, w.used);
 }
 
@@ -161,7 +161,7 @@ struct channel *channel_open(enum channel_kind kind, uint64_t number, int fd,
 		channel_close(c, true);
 		return NULL;
 	}
-	say_hello(c);
+	say_hello(c, 0);
 	return c->closed ? NULL : c;
 }
 
@@ -178,6 +178,14 @@ static void forget_outgoing(struct channel *c)
 			    LINK_ROOM_BYTES + c->outgoing_bytes);
 	free(c->outgoing);
 	c->outgoing = NULL;
+}
+
+void channel_renew(struct channel *c, uint64_t again)
+{
+	link_forget_partial(&c->link);
+	forget_outgoing(c);
+	say_hello(c, again);
+	want(c);
 }
 
 static void end(struct channel *c, bool tell, bool by_us)

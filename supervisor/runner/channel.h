@@ -109,6 +109,8 @@ static inline bool channel_is_ours(const struct channel *c)
 void channel_close(struct channel *c, bool tell);
 /* The other end has gone. */
 void channel_lost(struct channel *c, bool tell);
+/* thoxd's, which is another one now: greet it, and forget half messages. */
+void channel_renew(struct channel *c, uint64_t again);
 struct channel *channel_ref(struct channel *c);
 struct channel *channel_unref(struct channel *c); /* NULL */
 

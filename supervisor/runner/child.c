@@ -174,6 +174,23 @@ void child_ended(pid_t pid, int64_t code, int64_t signal)
 	task_wake_all(&waiters);
 }
 
+/* Whoever is told changes the table: so they are named first. */
+void child_all_killed(void (*tell)(pid_t pid))
+{
+	pid_t *pids = calloc(children.used + 1, sizeof(*pids));
+	size_t n = 0;
+
+	for (size_t i = 0; pids && i < children.size; i++) {
+		const struct child *c = map_at(&children, i);
+
+		if (c && c->started && !c->ended)
+			pids[n++] = c->pid;
+	}
+	while (n > 0)
+		tell(pids[--n]);
+	free(pids);
+}
+
 static void push_number(lua_State *L, int64_t value)
 {
 	if (value >= 0)

@@ -28,6 +28,9 @@ void child_push_up(lua_State *L, pid_t pid);
 /* -1: not that way. Before child_started(), perhaps. */
 void child_ended(pid_t pid, int64_t code, int64_t signal);
 
+/* Each that has not ended was killed: @tell is called for its PID. */
+void child_all_killed(void (*tell)(pid_t pid));
+
 /* Wait until @deadline_ns for its end, and push code and signal: 2; or nil and
  * why not. The end of a child can be had once. */
 int child_wait(lua_State *L, pid_t pid, uint64_t deadline_ns);

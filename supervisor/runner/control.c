@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,12 +22,16 @@
 #include "rpc/control.h"
 #include "rpc/mp.h"
 #include "rpc/status.h"
+#include "runner/child.h"
 #include "runner/event.h"
 #include "runner/limits.h"
 #include "runner/program.h"
 #include "runner/report.h"
+#include "runner/request.h"
+#include "runner/route.h"
 #include "runner/runner.h"
 #include "runner/task.h"
+#include "runner/tell.h"
 #include "runner/told.h"
 #include "runner/watch.h"
 
@@ -117,6 +122,36 @@ static int64_t kind_of(const struct link_message *raw)
 	return mp_read_int(&r);
 }
 
+static void send_request(uint64_t id, const char *name);
+
+static void child_killed(pid_t pid)
+{
+	int64_t signal = SIGKILL;
+
+	event_child_ended(pid, NULL, &signal);
+}
+
+/* Another thoxd: what the last one was asked and did not answer. */
+static void handle_again(const struct link_message *raw)
+{
+	struct control_library *l, *after;
+	struct mp_reader r;
+	uint64_t number;
+
+	mp_reader_init(&r, raw->data, raw->size);
+	mp_read_array(&r);
+	mp_read_int(&r);
+	number = mp_read_uint(&r);
+	if (mp_end(&r) < 0)
+		lost();
+	link_forget_partial(&control);
+	tell_again(number);
+	route_want_again();
+	list_each(l, after, &requests, list) send_request(l->id, l->name);
+	request_ask_again();
+	child_all_killed(child_killed);
+}
+
 /* One message, if there is one: not before 0 is the link empty. */
 static bool handle_one(void)
 {
@@ -127,6 +162,11 @@ static bool handle_one(void)
 	r = link_receive(&control, false, &raw);
 	if (r == 0)
 		return false;
+	if (r > 0 && kind_of(&raw) == CONTROL_AGAIN) {
+		handle_again(&raw);
+		link_message_deinit(&raw);
+		return true;
+	}
 	if (r > 0 && told_is(kind_of(&raw))) {
 		if (!told_take(&raw))
 			lost();
@@ -332,6 +372,7 @@ struct control_library *control_want_library(lua_State *L, const char *name)
 	luaL_setmetatable(L, LIBRARY_TYPE);
 	if (strlen(name) > LIMIT_LIBRARY_NAME_BYTES)
 		return l; /* nobody has one of that name */
+	strcpy(l->name, name);
 	l->id = ++last_request;
 	list_append(&requests, &l->list);
 	send_request(l->id, name);

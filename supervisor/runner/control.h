@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "rpc/link.h"
+#include "runner/limits.h"
 #include "runner/message.h"
 
 /* In the child: put @fd at its place. thoxd points its signals here. */
@@ -55,5 +56,6 @@ struct control_library {
 	int status;	   /* STATUS_OK: */
 	int fd;		   /* the text; otherwise */
 	char message[256]; /* why not */
+	char name[LIMIT_LIBRARY_NAME_BYTES + 1];
 };
 struct control_library *control_want_library(lua_State *L, const char *name);

@@ -18,6 +18,7 @@
 #include "runner/listens.h"
 #include "runner/mailbox.h"
 #include "runner/provide.h"
+#include "runner/push.h"
 #include "runner/route.h"
 #include "runner/served.h"
 #include "runner/task.h"
@@ -62,10 +63,19 @@ static bool look_for_contexts(struct link_message *raw, struct wire_message *m)
 	return true;
 }
 
+/* One that says `again` is another thoxd's, which knows nothing of what the
+ * last one has read. */
 static void on_hello(struct channel *c, const struct wire_message *m)
 {
 	if (m->message_bytes > 0 && m->message_bytes < LINK_MESSAGE_BYTES)
 		c->limit_bytes = m->message_bytes;
+	if (!m->again || !c->resolves)
+		return;
+	channel_renew(c, m->again);
+	if (!c->closed)
+		push_listen_again(c);
+	if (!c->closed)
+		call_send_again(c);
 }
 
 static void on_message(struct channel *c, struct link_message *raw,

@@ -70,6 +70,14 @@ int listens_set(struct listens **l, struct mp_bytes name, bool on)
 	return 1;
 }
 
+bool listens_get(const struct listens *l, unsigned i, struct mp_bytes *ret)
+{
+	if (!l || i >= l->n)
+		return false;
+	*ret = (struct mp_bytes){ l->names[i].text, l->names[i].size };
+	return true;
+}
+
 bool listens_want(const struct listens *l, struct mp_bytes name)
 {
 	for (unsigned i = 0; l && i < l->n; i++)

@@ -18,5 +18,8 @@ struct listens;
 int listens_set(struct listens **l, struct mp_bytes name, bool on);
 struct listens *listens_free(struct listens *l); /* NULL */
 
+/* In turn, from 0 on: false when there are no more. */
+bool listens_get(const struct listens *l, unsigned i, struct mp_bytes *ret);
+
 /* Is it, or a name above it, wanted? */
 bool listens_want(const struct listens *l, struct mp_bytes name);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rpc/control.h"
 #include "rpc/status.h"
 #include "rpc/wire.h"
 #include "runner/call.h"
@@ -266,7 +267,7 @@ static int l_revoke(lua_State *L)
 	struct request *r = request_new(L);
 	int status;
 
-	tell_revoke(r->id, c->id, pid);
+	request_ask(r, CONTROL_REVOKE, 2, c->id, (uint64_t)pid);
 	request_wait(L, r, "a context to be revoked");
 	status = r->status;
 	lua_pushstring(L, r->message);

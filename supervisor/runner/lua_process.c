@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "rpc/control.h"
 #include "runner/call.h"
 #include "runner/child.h"
 #include "runner/context.h"
@@ -162,7 +163,7 @@ static int l_pipe(lua_State *L)
 	writer = lua_io_push_pipe(L);
 	reader->reads = true;
 	r = request_new(L);
-	tell_want_pipe(r->id);
+	request_ask(r, CONTROL_WANT_PIPE, 0, 0, 0);
 	request_wait(L, r, "a pipe");
 	status = r->status;
 	if (status == 0 && r->fds[0] >= 0 && r->fds[1] >= 0) {

@@ -105,3 +105,8 @@ uint64_t map_hash(const char *name, size_t size)
 		       UINT64_C(0x100000001b3);
 	return hash ? hash : 1;
 }
+
+void *map_at(const struct map *m, size_t slot)
+{
+	return m->slots[slot].number ? m->slots[slot].value : NULL;
+}

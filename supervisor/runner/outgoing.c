@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rpc/control.h"
 #include "rpc/status.h"
 #include "runner/channel.h"
 #include "runner/context.h"
@@ -125,9 +126,9 @@ static void ask(lua_State *L, struct outgoing *o, unsigned i, uint64_t over,
 	if (to && to->resolves && cid)
 		context_lend(c, cid);
 	if (c->owned)
-		tell_share_own(r->id, c->id, over);
+		request_ask(r, CONTROL_SHARE_OWN, 2, c->id, over);
 	else
-		tell_share_held(r->id, c->link, over);
+		request_ask(r, CONTROL_SHARE_HELD, 2, c->link, over);
 }
 
 /* All that were asked for are answered, and gone: the first failure, or

@@ -219,16 +219,34 @@ int push_tell(lua_State *L)
 /* --- listening --------------------------------------------------------------
  */
 
-static int send_listen(lua_State *L, struct channel *c, struct mp_bytes name,
-		       bool on)
+static struct listens *zero_listens; /* on context 0 */
+
+static int post_listen(struct channel *c, struct mp_bytes name, bool on)
 {
 	uint8_t buf[WIRE_NAME_BYTES + 16];
 	struct mp_writer w;
-	int r;
 
 	mp_writer_init(&w, buf, sizeof(buf));
 	wire_write_listen(&w, name.p, name.size, on);
-	r = channel_post(c, buf, w.used);
+	return channel_post(c, buf, w.used);
+}
+
+void push_listen_again(struct channel *c)
+{
+	const struct listens *l = c->context		  ? c->context->listens
+				  : c == route_zero_now() ? zero_listens
+							  : NULL;
+	struct mp_bytes name;
+
+	for (unsigned i = 0; listens_get(l, i, &name) && !c->closed; i++)
+		(void)post_listen(c, name, true);
+}
+
+static int send_listen(lua_State *L, struct channel *c, struct mp_bytes name,
+		       bool on)
+{
+	int r = post_listen(c, name, on);
+
 	return r < 0 && r != -EPIPE ? luaL_error(L, "too much is waiting to be "
 						    "sent")
 				    : 0;
@@ -253,16 +271,12 @@ static int l_listen(lua_State *L)
 	c = find_channel(L, context);
 	if (!c)
 		return luaL_argerror(L, 1, "this context is closed");
-	if (context) {
-		r = listens_set(&context->listens, name, on);
-		if (r < 0)
-			return luaL_error(L,
-					  "more than %d names are listened "
-					  "to",
-					  LIMIT_LISTENS);
-		if (r == 0)
-			return 0; /* as it was */
-	}
+	r = listens_set(context ? &context->listens : &zero_listens, name, on);
+	if (r < 0)
+		return luaL_error(L, "more than %d names are listened to",
+				  LIMIT_LISTENS);
+	if (r == 0)
+		return 0; /* as it was */
 	return send_listen(L, c, name, on);
 }
 

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "runner/mailbox.h"
 #include "runner/task.h"
+#include "runner/tell.h"
 
 static struct list requests = { &requests, &requests };
 static uint64_t last_id;
@@ -33,6 +34,32 @@ struct request *request_new(lua_State *L)
 	list_append(&requests, &r->list);
 	list_append(&box->requests, &r->mine);
 	return r;
+}
+
+static void ask(const struct request *r)
+{
+	tell_request(r->kind, r->n, r->id, r->arguments[0], r->arguments[1]);
+}
+
+void request_ask(struct request *r, int64_t kind, unsigned n, uint64_t a,
+		 uint64_t b)
+{
+	r->kind = kind;
+	r->n = n;
+	r->arguments[0] = a;
+	r->arguments[1] = b;
+	ask(r);
+}
+
+void request_ask_again(void)
+{
+	struct request *r, *after;
+
+	list_each(r, after, &requests, list)
+	{
+		if (!r->answered)
+			ask(r);
+	}
 }
 
 void request_release(struct request *r)

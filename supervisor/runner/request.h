@@ -28,12 +28,20 @@ struct request {
 	bool answered;
 	int status; /* STATUS_… */
 	uint64_t value;
-	int fds[2]; /* -1: none, or taken */
+	int fds[2];   /* -1: none, or taken */
+	int64_t kind; /* what was asked, for another thoxd: CONTROL_… */
+	unsigned n;
+	uint64_t arguments[2];
 	char message[REQUEST_MESSAGE_BYTES];
 };
 
 /* A new one of the current task, for one of tell.h; raises for memory. */
 struct request *request_new(lua_State *L);
+/* Ask: the message is [@kind, id, and @n numbers]. */
+void request_ask(struct request *r, int64_t kind, unsigned n, uint64_t a,
+		 uint64_t b);
+/* Another thoxd is there: all that is not answered. */
+void request_ask_again(void);
 /* Wait for the answer; @what as for task_wait(). */
 void request_wait(lua_State *L, struct request *r, const char *what);
 void request_release(struct request *r);

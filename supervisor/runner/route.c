@@ -74,6 +74,12 @@ void route_set_zero(struct channel *c)
 	task_wake_all(&zero_waiters);
 }
 
+void route_want_again(void)
+{
+	if (zero_state == ZERO_WANTED)
+		tell_want_zero();
+}
+
 struct channel *route_zero_now(void)
 {
 	return zero;
@@ -320,7 +326,7 @@ static struct call *ask(lua_State *L, struct channel *to, const char *name,
 	wire_write_resolve(&w, call->cid, name, size);
 	r = channel_post(to, buf, w.used);
 	if (r == 0)
-		call_sent(call, to);
+		call_sent(call, to, buf, w.used);
 	else
 		call_fail(call, STATUS_CLOSED, "the context is closed");
 	return call;

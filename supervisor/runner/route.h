@@ -43,6 +43,8 @@ struct channel *route_zero_now(void);
 /* --- what happens ---------------------------------------------------------- */
 /* thoxd has sent it; NULL: it could not be taken. */
 void route_set_zero(struct channel *c);
+/* Another thoxd is there, which may not have heard that it is wanted. */
+void route_want_again(void);
 void route_forget(struct mp_bytes prefix);
 void route_channel_closed(struct channel *c);
 /* WIRE_MOVED over a held channel. */

@@ -4,13 +4,17 @@
 
 #include "runner/tell.h"
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "rpc/control.h"
 #include "rpc/mp.h"
 #include "runner/control.h"
 
 #define MESSAGE_BYTES 64
+
+static bool said_ready;
 
 /* A kind and up to four numbers. */
 static void tell_all(int64_t kind, unsigned n, const uint64_t numbers[])
@@ -55,24 +59,9 @@ void tell_context_closed(uint64_t context)
 	tell(CONTROL_CONTEXT_CLOSED, 1, context, 0, 0);
 }
 
-void tell_share_own(uint64_t id, uint64_t context, uint64_t to)
+void tell_request(int64_t kind, unsigned n, uint64_t id, uint64_t a, uint64_t b)
 {
-	tell(CONTROL_SHARE_OWN, 3, id, context, to);
-}
-
-void tell_share_held(uint64_t id, uint64_t link, uint64_t to)
-{
-	tell(CONTROL_SHARE_HELD, 3, id, link, to);
-}
-
-void tell_revoke(uint64_t id, uint64_t context, int64_t pid)
-{
-	tell(CONTROL_REVOKE, 3, id, context, (uint64_t)pid);
-}
-
-void tell_want_pipe(uint64_t id)
-{
-	tell(CONTROL_WANT_PIPE, 1, id, 0, 0);
+	tell(kind, 1 + n, id, a, b);
 }
 
 void tell_stream_closed(unsigned number)
@@ -97,6 +86,8 @@ void tell_notice(const char *what, const char *text, size_t size)
 {
 	struct mp_writer w;
 
+	if (strcmp(what, "ready") == 0)
+		said_ready = true;
 	mp_writer_init_heap(&w);
 	mp_write_array(&w, text ? 3 : 2);
 	mp_write_int(&w, CONTROL_NOTIFY);
@@ -105,4 +96,11 @@ void tell_notice(const char *what, const char *text, size_t size)
 		mp_write_strn(&w, text, size);
 	control_send(&w);
 	mp_writer_deinit(&w);
+}
+
+void tell_again(uint64_t number)
+{
+	tell(CONTROL_AGAIN_HEARD, 1, number, 0, 0);
+	if (said_ready)
+		tell_notice("ready", NULL, 0);
 }

@@ -17,8 +17,11 @@ void tell_use(uint64_t id, uint64_t calls, uint64_t waiting, uint64_t idle_ms);
 /* CONTROL_NOTIFY; @text may be NULL. */
 void tell_notice(const char *what, const char *text, size_t size);
 
-/* Answered by CONTROL_SHARED, CONTROL_REVOKED, CONTROL_PIPE with @id. */
-void tell_share_own(uint64_t id, uint64_t context, uint64_t to);
-void tell_share_held(uint64_t id, uint64_t link, uint64_t to);
-void tell_revoke(uint64_t id, uint64_t context, int64_t pid);
-void tell_want_pipe(uint64_t id);
+/* For request.h: CONTROL_SHARE_OWN and others that are answered with @id; @n
+ * of the numbers follow it. */
+void tell_request(int64_t kind, unsigned n, uint64_t id, uint64_t a,
+		  uint64_t b);
+
+/* Another thoxd is there: this was heard; and what the last one may have
+ * heard and not remembered is said again. */
+void tell_again(uint64_t number);
