@@ -114,7 +114,7 @@ _thoxctl() {
 	case "${words[*]:0:2}" in
 	"")
 		mapfile -t COMPREPLY < <(compgen -W "ps status kill terminate \
-			pause resume call push listen bus trace events graph logs mount unmount label shutdown start stop restart try-restart \
+			pause resume call push listen bus trace events graph logs mount unmount label daemon-reexec shutdown start stop restart try-restart \
 			reload reset enable disable list tree show is-active \
 			is-enabled is-failed cat edit rollback who-can \
 			daemon-reload verify store storage kv data locks" -- "$cur")

@@ -173,6 +173,10 @@ const struct command ctl_commands[] = {
 	  "answers. One that is set here is kept, and comes before that of\n"
 	  "thoxd.conf. Starts the instance when it does not run.",
 	  0, 1, START_IF_DOWN, ctl_label, NULL, false },
+	{ "daemon-reexec", "", "replace thoxd by the one that is installed",
+	  "Services go on, with their names, links and logs; programs that\n"
+	  "thox-exec runs end. Returns when the new one serves.",
+	  0, 0, START_NEVER, ctl_daemon_reexec, NULL, false },
 	{ "shutdown", "", "end the instance and all its processes",
 	  "Returns when nothing is left of it.", 0, 0, START_NEVER,
 	  ctl_shutdown, NULL, false },

@@ -82,6 +82,7 @@ int ctl_ps(struct ctl *ctl);
 int ctl_status(struct ctl *ctl);
 int ctl_signal(struct ctl *ctl); /* kill, terminate, pause, resume */
 int ctl_mount(struct ctl *ctl);	 /* mount, unmount */
+int ctl_daemon_reexec(struct ctl *ctl);
 int ctl_shutdown(struct ctl *ctl);
 /*
  * Ask thoxd, starting an instance where the command says so; takes

@@ -23,6 +23,7 @@
 #include "rpc/control.h"
 
 #define SHUTDOWN_S 60
+#define REEXEC_S   60
 
 int ctl_ps(struct ctl *ctl)
 {
@@ -186,6 +187,69 @@ static int wait_gone(const struct ctl *ctl)
 	if (flock(fd, LOCK_EX) < 0)
 		r = -errno;
 	alarm(0);
+	return r;
+}
+
+static json_int_t integer(const json_t *value, const char *key)
+{
+	return json_integer_value(json_object_get(value, key));
+}
+
+/* Who serves now, when he does. An exit code. */
+static int ask_pid(struct ctl *ctl, json_int_t *ret_pid)
+{
+	json_t *value = NULL;
+	struct link l;
+	int r = ctl_connect(ctl, &l);
+
+	if (r != CTL_OK)
+		return r;
+	r = ctl_ask_within(&l, "status", json_object(), REEXEC_S * 1000, &value,
+			   NULL);
+	link_deinit(&l);
+	*ret_pid = integer(value, "pid");
+	json_decref(value);
+	return r;
+}
+
+/* Until the one of @pid is gone. */
+static int ask_reexec(struct ctl *ctl, json_int_t *ret_pid,
+		      json_int_t *ret_ends)
+{
+	struct link_message m;
+	json_t *value = NULL;
+	struct link l;
+	int r = ctl_connect(ctl, &l);
+
+	if (r != CTL_OK)
+		return r;
+	r = ctl_ask(&l, "reexec", json_object(), &value, NULL);
+	if (r == CTL_OK)
+		while (connect_receive(&l, REEXEC_S * 1000, &m) > 0)
+			link_message_deinit(&m);
+	link_deinit(&l);
+	*ret_pid = integer(value, "pid");
+	*ret_ends = integer(value, "ends");
+	json_decref(value);
+	return r;
+}
+
+int ctl_daemon_reexec(struct ctl *ctl)
+{
+	json_int_t before, after, ends;
+	int r = ask_reexec(ctl, &before, &ends);
+
+	if (r != CTL_OK)
+		return r;
+	if (ends > 0)
+		say("%lld process%s not of services ended with it",
+		    (long long)ends, ends == 1 ? "" : "es");
+	r = ask_pid(ctl, &after);
+	if (r == CTL_OK && before == after) {
+		say("thoxd (process %lld) did not end; see the log",
+		    (long long)before);
+		r = CTL_FAILED;
+	}
 	return r;
 }
 

@@ -56,15 +56,14 @@ static int read_text(int fd, char **ret_text, size_t *ret_size)
 	return 0;
 }
 
-int load_definition(struct store *store, const char *name, const char *instance,
-		    struct definition **ret_definition,
-		    struct definition_notes *ret_notes,
-		    struct store_entry *ret_entry)
+static int load(struct store *store, struct name_ref *ref, const char *name,
+		const char *instance, struct definition **ret_definition,
+		struct definition_notes *ret_notes,
+		struct store_entry *ret_entry)
 {
 	struct definition_lookup lookup = load_lookup(store);
 	struct definition_source source = { .instance = instance,
 					    .lookup = &lookup };
-	struct name_ref ref = { .kind = REF_LIVE };
 	_cleanup_(freep) char *text = NULL;
 	_cleanup_(fd_closep) int fd = -1;
 	struct store_entry entry;
@@ -73,8 +72,8 @@ int load_definition(struct store *store, const char *name, const char *instance,
 	ret_notes->n = ret_notes->errors = ret_notes->warnings = 0;
 	if (!name_valid(name))
 		return -ENOENT;
-	strcpy(ref.name, name);
-	r = store_resolve(store, DIR_SERVICES, &ref, &entry, &fd);
+	strcpy(ref->name, name);
+	r = store_resolve(store, DIR_SERVICES, ref, &entry, &fd);
 	if (r == 0)
 		r = read_text(fd, &text, &source.size);
 	if (r < 0)
@@ -84,6 +83,28 @@ int load_definition(struct store *store, const char *name, const char *instance,
 	if (ret_entry)
 		*ret_entry = entry;
 	return definition_parse(&source, ret_definition, ret_notes);
+}
+
+int load_definition(struct store *store, const char *name, const char *instance,
+		    struct definition **ret_definition,
+		    struct definition_notes *ret_notes,
+		    struct store_entry *ret_entry)
+{
+	struct name_ref ref = { .kind = REF_LIVE };
+
+	return load(store, &ref, name, instance, ret_definition, ret_notes,
+		    ret_entry);
+}
+
+int load_definition_version(struct store *store, const char *name,
+			    const char *instance, uint64_t version,
+			    struct definition **ret_definition,
+			    struct definition_notes *ret_notes)
+{
+	struct name_ref ref = { .kind = REF_VERSION, .version = version };
+
+	return load(store, &ref, name, instance, ret_definition, ret_notes,
+		    NULL);
 }
 
 struct order_links load_links(const struct definition *d)

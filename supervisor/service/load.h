@@ -22,6 +22,12 @@ int load_definition(struct store *store, const char *name, const char *instance,
 		    struct definition_notes *ret_notes,
 		    struct store_entry *ret_entry);
 
+/* The same of a version, the newest or not. */
+int load_definition_version(struct store *store, const char *name,
+			    const char *instance, uint64_t version,
+			    struct definition **ret_definition,
+			    struct definition_notes *ret_notes);
+
 /* What @definition says of its order, for order_set(): it points into it. */
 struct order_links load_links(const struct definition *definition);
 

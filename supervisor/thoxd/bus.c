@@ -17,6 +17,7 @@
 #include "rpc/control.h"
 #include "rpc/storaged.h"
 #include "rpc/wire.h"
+#include "thoxd/adopt.h"
 #include "thoxd/holding.h"
 #include "thoxd/native.h"
 #include "thoxd/principal.h"
@@ -150,6 +151,7 @@ static void provider_remove(struct provider *provider)
 	struct server *s = provider->principal->server;
 	struct bus_name *n = provider->name;
 
+	adopt_drop_name(provider);
 	provider->principal->n_bindings--;
 	if (!provider->waits)
 		s->bus.n_providers--;
@@ -160,7 +162,8 @@ static void provider_remove(struct provider *provider)
 	name_check(s, n);
 }
 
-static int provider_add(struct bus_name *n, struct principal *p, bool fallback)
+static int provider_add(struct bus_name *n, struct principal *p, bool fallback,
+			bool waits)
 {
 	struct mp_bytes name = { n->name, n->size };
 	struct provider *provider = calloc(1, sizeof(*provider));
@@ -175,7 +178,7 @@ static int provider_add(struct bus_name *n, struct principal *p, bool fallback)
 	provider->name = n;
 	provider->principal = p;
 	provider->fallback = fallback;
-	provider->waits = p->in_waiting;
+	provider->waits = waits;
 	list_append(provider->waits ? &n->waiting
 		    : fallback	    ? &n->fallbacks
 				    : &n->primary,
@@ -185,6 +188,15 @@ static int provider_add(struct bus_name *n, struct principal *p, bool fallback)
 	if (!provider->waits)
 		p->server->bus.n_providers++;
 	return 0;
+}
+
+static int bind_in(struct bus_name *n, struct principal *p, bool fallback)
+{
+	int r = provider_add(n, p, fallback, p->in_waiting);
+
+	if (r == 0)
+		adopt_keep_name(find_provider(n, p));
+	return r;
 }
 
 static void provider_serve(struct provider *provider)
@@ -198,6 +210,7 @@ static void provider_serve(struct provider *provider)
 	list_append(provider->fallback ? &n->fallbacks : &n->primary,
 		    &provider->of_name);
 	provider->principal->server->bus.n_providers++;
+	adopt_keep_name(provider);
 }
 
 /* Those who were served from above, by the others, or by fallbacks. */
@@ -261,7 +274,7 @@ int bus_bind(struct principal *p, struct mp_bytes name, bool fallback,
 	n = n ? n : name_new(s, name);
 	if (!n)
 		return -ENOMEM;
-	r = provider_add(n, p, fallback);
+	r = bind_in(n, p, fallback);
 	if (r < 0) {
 		name_check(s, n);
 		return r;
@@ -271,6 +284,41 @@ int bus_bind(struct principal *p, struct mp_bytes name, bool fallback,
 	if (p->ops && p->ops->bound)
 		p->ops->bound(p, n->name);
 	return 0;
+}
+
+int bus_restore(struct principal *p, struct mp_bytes name, bool fallback,
+		bool waits, uint64_t kept)
+{
+	struct server *s = p->server;
+	struct bus_name *n = find(s, name);
+	const struct principal *who;
+	int r = n ? check(n, p, fallback, &who) : 0;
+
+	if (r < 0)
+		return r;
+	n = n ? n : name_new(s, name);
+	if (!n)
+		return -ENOMEM;
+	r = provider_add(n, p, fallback, waits);
+	if (r < 0)
+		name_check(s, n);
+	else
+		find_provider(n, p)->kept = kept;
+	return r;
+}
+
+void bus_forget(const struct principal *p)
+{
+	struct provider *provider, *after;
+
+	list_each(provider, after, &p->providers, of_principal)
+	{
+		struct bus_name *n = provider->name;
+
+		if (!provider->waits)
+			context_forget(provider->context,
+				       (struct mp_bytes){ n->name, n->size });
+	}
 }
 
 void bus_promote(struct principal *p)
@@ -339,7 +387,7 @@ int bus_take_over(struct mp_bytes name, struct principal *from,
 	if (!new) {
 		if (to->n_bindings >= PRINCIPAL_BINDINGS_MAX)
 			return -ENOSPC;
-		r = provider_add(n, to, old->fallback);
+		r = bind_in(n, to, old->fallback);
 		if (r < 0)
 			return r;
 		new = find_provider(n, to);

@@ -40,7 +40,8 @@ struct provider {
 	struct principal *principal;
 	struct context *context;
 	bool fallback;
-	bool waits; /* serves nobody yet */
+	bool waits;    /* serves nobody yet */
+	uint64_t kept; /* its key at the keeper, adopt.h; 0: none */
 	struct list of_name;
 	struct list of_principal;
 };
@@ -65,6 +66,11 @@ void bus_init(struct server *s);
 int bus_bind(struct principal *p, struct mp_bytes name, bool fallback,
 	     const struct principal **ret_who);
 int bus_unbind(struct principal *p, struct mp_bytes name); /* -ENOENT */
+/* What an earlier thoxd knew of one; nobody is told. -EEXIST, -ENOMEM. */
+int bus_restore(struct principal *p, struct mp_bytes name, bool fallback,
+		bool waits, uint64_t kept);
+/* Whoever was sent to a provider of its names asks again. */
+void bus_forget(const struct principal *p);
 void bus_principal_gone(struct principal *p);
 
 /* Another instance serves from now on: @from, which keeps its links until it

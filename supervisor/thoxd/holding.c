@@ -22,6 +22,7 @@
 #include "base/util.h"
 #include "rpc/control.h"
 #include "rpc/status.h"
+#include "thoxd/adopt.h"
 #include "thoxd/making.h"
 #include "thoxd/policy.h"
 #include "thoxd/server.h"
@@ -118,6 +119,19 @@ void context_put(struct context *c)
 {
 	c->pins--;
 	context_check(c);
+}
+
+struct context *context_find_name(const struct principal *owner,
+				  struct mp_bytes name)
+{
+	struct context *c, *after;
+
+	list_each(c, after, &owner->contexts, of_owner)
+	{
+		if (c->number == 0 && mp_bytes_equal(name, c->name))
+			return c;
+	}
+	return NULL;
 }
 
 struct context *context_of_name(struct principal *owner, struct mp_bytes name)
@@ -226,17 +240,18 @@ static void count(struct holding *h, int n)
 		owner->n_links += (unsigned)n;
 }
 
-struct holding *holding_new(struct server *s, enum holding_state state,
-			    struct context *context, struct principal *holder,
-			    struct principal *as, struct holding *through,
-			    struct policy *grant)
+struct holding *holding_restore(struct server *s, uint64_t number,
+				enum holding_state state,
+				struct context *context,
+				struct principal *holder, struct principal *as,
+				struct holding *through, struct policy *grant)
 {
 	struct holding *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		return NULL;
 	h->server = s;
-	h->number = ++s->holdings.last_number;
+	h->number = number;
 	h->state = state;
 	h->context = context;
 	h->holder = holder;
@@ -262,6 +277,15 @@ struct holding *holding_new(struct server *s, enum holding_state state,
 	return h;
 }
 
+struct holding *holding_new(struct server *s, enum holding_state state,
+			    struct context *context, struct principal *holder,
+			    struct principal *as, struct holding *through,
+			    struct policy *grant)
+{
+	return holding_restore(s, ++s->holdings.last_number, state, context,
+			       holder, as, through, grant);
+}
+
 static void leave_through(struct holding *h)
 {
 	if (!h->through)
@@ -280,10 +304,12 @@ static void bypass(struct holding *h)
 	{
 		leave_through(child);
 		child->through = h->through;
-		if (!h->through)
-			continue;
-		list_append(&h->through->came, &child->sibling);
-		h->through->holder->n_passed++;
+		if (h->through) {
+			list_append(&h->through->came, &child->sibling);
+			h->through->holder->n_passed++;
+		}
+		if (child->kept)
+			adopt_keep_link(child, -1, false);
 	}
 }
 
@@ -309,6 +335,7 @@ static struct holding *take_out(struct holding *h)
 {
 	struct holding *through = h->through;
 
+	adopt_drop_link(h);
 	bypass(h);
 	leave_through(h);
 	count(h, -1);
@@ -368,6 +395,8 @@ void holding_close(struct holding *h)
 	forget_in_holder(h);
 	h->state = HOLDING_TRACE;
 	h->routed = false;
+	if (h->kept)
+		adopt_keep_link(h, -1, false);
 }
 
 void holding_become_link(struct holding *right)
@@ -381,6 +410,7 @@ void holding_become_link(struct holding *right)
 
 void holding_become_right(struct holding *link)
 {
+	adopt_drop_link(link);
 	count(link, -1);
 	give_up_claims(link);
 	link->state = HOLDING_RIGHT;
@@ -405,7 +435,7 @@ bool holding_move(struct holding *right, struct principal *to)
 	return true;
 }
 
-struct holding *holding_find(struct server *s, uint64_t number)
+struct holding *holding_find_any(struct server *s, uint64_t number)
 {
 	struct table_entry *e =
 		table_find(&s->holdings.by_number, hash_two(number, 0));
@@ -414,9 +444,16 @@ struct holding *holding_find(struct server *s, uint64_t number)
 		struct holding *h = container_of(e, struct holding, entry);
 
 		if (h->number == number)
-			return h->state == HOLDING_TRACE ? NULL : h;
+			return h;
 	}
 	return NULL;
+}
+
+struct holding *holding_find(struct server *s, uint64_t number)
+{
+	struct holding *h = holding_find_any(s, number);
+
+	return h && h->state != HOLDING_TRACE ? h : NULL;
 }
 
 bool holding_is_end(const struct holding *h, const struct principal *p)

@@ -62,6 +62,7 @@ struct holding {
 	enum holding_state state;
 	bool routed; /* it is the answer to a name */
 	bool marked;
+	bool kept; /* at the keeper, adopt.h */
 	struct table_entry entry;
 	struct context *context; /* NULL: the other end is thoxd */
 	struct zero *zero;	 /* then, of a link */
@@ -103,6 +104,9 @@ void holdings_begin(struct server *s, uint64_t restarts);
  * it is put. */
 struct context *context_get(struct principal *owner, uint64_t number);
 struct context *context_of_name(struct principal *owner, struct mp_bytes name);
+/* One of a name that is there, or NULL. */
+struct context *context_find_name(const struct principal *owner,
+				  struct mp_bytes name);
 void context_put(struct context *c);
 /* Tell all who were sent there for a name to ask again: CONTROL_FORGET. */
 void context_forget(const struct context *c, struct mp_bytes prefix);
@@ -115,6 +119,12 @@ struct holding *holding_new(struct server *s, enum holding_state state,
 			    struct context *context, struct principal *holder,
 			    struct principal *as, struct holding *through,
 			    struct policy *grant);
+/* One of an earlier thoxd's, whose number it has: of a link or a trace. */
+struct holding *holding_restore(struct server *s, uint64_t number,
+				enum holding_state state,
+				struct context *context,
+				struct principal *holder, struct principal *as,
+				struct holding *through, struct policy *grant);
 /* Nobody was told of it yet, or it is over for all: it and its traces go. What
  * came through it is as if it had come from before it. */
 void holding_free(struct holding *h);
@@ -128,6 +138,8 @@ void holding_become_right(struct holding *link);
 /* A right is of @to from now on. False: it has too many. */
 bool holding_move(struct holding *right, struct principal *to);
 
+/* Any, traces too; NULL: there is none of this number. */
+struct holding *holding_find_any(struct server *s, uint64_t number);
 /* A link or right; NULL: there is none of this number. */
 struct holding *holding_find(struct server *s, uint64_t number);
 bool holding_is_end(const struct holding *h, const struct principal *p);

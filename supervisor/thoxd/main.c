@@ -168,5 +168,6 @@ int main(int argc, char **argv)
 	open_store(&in);
 	handle_signals();
 	ev_run(server.loop, 0);
+	server_leave(&server);
 	return server.exit_code;
 }

@@ -18,6 +18,7 @@
 #include "base/util.h"
 #include "rpc/control.h"
 #include "rpc/status.h"
+#include "thoxd/adopt.h"
 #include "thoxd/policy.h"
 #include "thoxd/server.h"
 #include "thoxd/zero.h"
@@ -204,6 +205,8 @@ int making_link(const struct making *m, struct holding **ret_link,
 	h->over = m->over;
 	h->routed = m->routed;
 	r = claim_room(h, m->wisher);
+	if (r == 0)
+		adopt_keep_link(h, -1, m->zero);
 	r = r ? r : soften(hand_out(h, m->zero));
 	if (r < 0) {
 		holding_free(h);
@@ -220,6 +223,8 @@ static int make_of_right(struct holding *right, struct principal *receiver)
 
 	holding_become_link(right);
 	r = claim_room(right, receiver);
+	if (r == 0)
+		adopt_keep_link(right, -1, false);
 	r = r ? r : soften(hand_out(right, false));
 	if (r < 0)
 		holding_become_right(right);

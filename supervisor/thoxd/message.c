@@ -300,6 +300,10 @@ int runner_message_parse(const void *data, size_t size, unsigned n_fds,
 		ok = items == 2;
 		m.ok = mp_read_bool(&r);
 		break;
+	case CONTROL_AGAIN_HEARD:
+		ok = items == 2;
+		m.id = mp_read_uint(&r);
+		break;
 	case CONTROL_RUNNER_READY:
 		ok = items == 1;
 		break;

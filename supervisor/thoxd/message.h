@@ -78,7 +78,7 @@ struct runner_message {
 	unsigned kind;
 	enum report report;
 	uint64_t detail; /* of a trap the call's number, of memory bytes */
-	uint64_t id;	 /* library */
+	uint64_t id;	 /* library, again */
 	struct mp_bytes name;
 	bool ok;	 /* evaluated */
 	unsigned number; /* of a stream: 0, 1 or 2 */

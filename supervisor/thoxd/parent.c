@@ -5,6 +5,7 @@
 #include "thoxd/parent.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,6 +193,18 @@ void parent_drop(struct parent *p, const char *name)
 void parent_reexec(struct parent *p)
 {
 	tell(p, KEEPER_REEXEC, NULL, 0);
+}
+
+void parent_flush(struct parent *p)
+{
+	struct pollfd fd = { .fd = p->peer.link.fd, .events = POLLOUT };
+
+	while (!p->peer.closed && link_has_queued(&p->peer.link)) {
+		if (poll(&fd, 1, -1) < 0 && errno != EINTR)
+			return;
+		if (link_flush(&p->peer.link) < 0)
+			return; /* it is gone, and everything with it */
+	}
 }
 
 void parent_state(struct parent *p, const void *data, size_t size)

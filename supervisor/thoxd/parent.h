@@ -52,6 +52,8 @@ void parent_state(struct parent *p, const void *data, size_t size);
 void parent_ready(struct parent *p);
 /* thoxd exits next, to be started anew. */
 void parent_reexec(struct parent *p);
+/* Wait until the keeper has all that was sent to it. */
+void parent_flush(struct parent *p);
 /* The last message: the keeper ends all. */
 void parent_shutdown(struct parent *p);
 /* Say why thoxd cannot serve; before the loop runs. */

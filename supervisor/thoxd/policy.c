@@ -406,3 +406,95 @@ bool policy_write_grants(const struct policy *p, const char *prefix,
 			write_pair(at, prefix, w);
 	return true;
 }
+
+/* --- kept for a later life ------------------------------------------------
+ */
+
+static void write_level(const struct policy *p, struct mp_writer *w)
+{
+	unsigned restricted = 0;
+
+	for (unsigned i = 0; i < POLICY_KIND_COUNT; i++)
+		restricted |= (unsigned)p->restricted[i] << i;
+	mp_write_array(w, 3);
+	mp_write_str(w, p->origin);
+	mp_write_uint(w, restricted);
+	mp_write_array(w, 3 * p->n_rules);
+	for (unsigned i = 0; i < p->n_rules; i++) {
+		mp_write_uint(w, p->rules[i].kind);
+		mp_write_bool(w, p->rules[i].allow);
+		mp_write_strn(w, p->rules[i].pattern, p->rules[i].size);
+	}
+}
+
+void policy_write(const struct policy *p, struct mp_writer *w)
+{
+	const struct policy *levels[POLICY_LEVELS_MAX];
+	unsigned n = 0;
+
+	for (; p; p = p->parent)
+		levels[n++] = p;
+	mp_write_array(w, n);
+	while (n > 0)
+		write_level(levels[--n], w);
+}
+
+static int read_rules(struct mp_reader *r, struct policy *p)
+{
+	uint32_t n = mp_read_array(r);
+	int e = 0;
+
+	for (uint32_t i = 0; i < n && e == 0; i += 3) {
+		uint64_t kind = mp_read_uint(r);
+		bool allow = mp_read_bool(r);
+		struct mp_bytes pattern = mp_read_str(r);
+
+		if (r->bad || kind >= POLICY_KIND_COUNT)
+			return -EBADMSG;
+		e = add_rule(p, (enum policy_kind)kind, allow, pattern.p,
+			     pattern.size);
+	}
+	return e == -EINVAL ? -EBADMSG : e;
+}
+
+/* Below *at, which it replaces. */
+static int read_level(struct mp_reader *r, struct policy **at)
+{
+	struct policy *p = NULL;
+	char origin[POLICY_ORIGIN_BYTES];
+	struct mp_bytes text;
+	uint64_t restricted;
+	int e;
+
+	if (mp_read_array(r) != 3)
+		return -EBADMSG;
+	text = mp_read_str(r);
+	restricted = mp_read_uint(r);
+	if (r->bad || mp_bytes_copy(text, origin, sizeof(origin)) < 0)
+		return -EBADMSG;
+	e = policy_new(*at, origin, &p);
+	if (e < 0)
+		return e;
+	policy_unref(*at);
+	*at = p;
+	for (unsigned i = 0; i < POLICY_KIND_COUNT; i++)
+		p->restricted[i] = restricted >> i & 1;
+	return read_rules(r, p);
+}
+
+int policy_read(struct mp_reader *r, struct policy **ret_policy)
+{
+	struct policy *p = NULL;
+	uint32_t n = mp_read_array(r);
+	int e = 0;
+
+	for (uint32_t i = 0; i < n && e == 0; i++)
+		e = read_level(r, &p);
+	if (e == 0 && r->bad)
+		e = -EBADMSG;
+	if (e < 0)
+		policy_unref(p);
+	else
+		*ret_policy = p;
+	return e;
+}

@@ -86,6 +86,11 @@ void policy_digest(const struct policy *p, char ret[POLICY_DIGEST_BYTES]);
  * wider. Of "" everything is. */
 bool policy_within(const struct policy *p, const char *digest);
 
+/* All of its levels, for a thoxd that comes later, and back: -EBADMSG, -E2BIG,
+ * -ENOMEM. */
+void policy_write(const struct policy *p, struct mp_writer *w);
+int policy_read(struct mp_reader *r, struct policy **ret_policy);
+
 /*
  * The grants of a link to what is called @prefix ("": any name): the array of
  * [allow, deny] of control.h, without what concerns no name below it. False,

@@ -88,6 +88,7 @@ struct principal {
 
 	/* who: the texts belong to what embeds it */
 	pid_t pid;	     /* 0: not born yet */
+	uint64_t kept;	     /* of a service's process: its key (record.h); 0 */
 	const char *program; /* "": a text that is none */
 	const char *service; /* "": none; `NAME` or `NAME:INSTANCE` */
 	const char *storage; /* the program whose storage it has; NULL: none */

@@ -24,6 +24,7 @@
 #include "thoxd/message.h"
 #include "thoxd/run.h"
 #include "thoxd/runner.h"
+#include "thoxd/service.h"
 #include "thoxd/service_request.h"
 #include "thoxd/services.h"
 #include "thoxd/status.h"
@@ -360,6 +361,26 @@ static int do_shutdown(struct request *q)
 	return REQUEST_LATER;
 }
 
+/* The answer is written first: it goes out before the loop ends. */
+static int do_reexec(struct request *q)
+{
+	struct server *s = q->server;
+	struct run *run, *after;
+	uint64_t ends = 0;
+
+	if (s->ending)
+		return request_complain(q, STATUS_ERROR,
+					"thox is shutting down");
+	list_each(run, after, &s->runs, list) ends += !service_process_of(run);
+	mp_write_map(&q->value, 2);
+	mp_write_str(&q->value, "pid");
+	mp_write_int(&q->value, getpid());
+	mp_write_str(&q->value, "ends");
+	mp_write_uint(&q->value, ends);
+	server_reexec(s);
+	return STATUS_OK;
+}
+
 static const struct command commands[] = {
 	{ "ps", do_ps, 0, "list the processes" },
 	{ "status", do_status, 0, "the instance, or one process" },
@@ -392,6 +413,7 @@ static const struct command commands[] = {
 	  "do not start them with the instance" },
 	{ "service.list", service_request_list, 0, "list services" },
 	{ "service.status", service_request_status, 0, "look at services" },
+	{ "reexec", do_reexec, 0, "start thoxd anew" },
 	{ "shutdown", do_shutdown, 0, "end the instance" },
 };
 

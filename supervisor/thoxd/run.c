@@ -26,6 +26,7 @@
 #include "thoxd/run_accept.h"
 #include "thoxd/run_limit.h"
 #include "thoxd/runner.h"
+#include "thoxd/service.h"
 #include "thoxd/zygote.h"
 
 /* --- the end --------------------------------------------------------------
@@ -356,4 +357,5 @@ void run_stream_closed(struct run *run, unsigned number)
 {
 	if (number < 3)
 		run->fds[number] = fd_close(run->fds[number]);
+	service_process_streams_changed(run);
 }

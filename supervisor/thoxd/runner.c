@@ -72,12 +72,52 @@ static int on_report(struct runner *r, const struct runner_message *m)
 	return 0;
 }
 
+static unsigned kind_of(const struct link_message *m)
+{
+	struct mp_reader r;
+	uint64_t kind;
+
+	mp_reader_init(&r, m->data, m->size);
+	(void)mp_read_array(&r);
+	kind = mp_read_uint(&r);
+	return r.bad || kind > UINT16_MAX ? UINT16_MAX : (unsigned)kind;
+}
+
+/* What it asked another thoxd it asks again, when it knows of this one. */
+static bool comes_again(const struct link_message *m)
+{
+	switch (kind_of(m)) {
+	case CONTROL_WANT_LIBRARY:
+	case CONTROL_WANT_ZERO:
+	case CONTROL_SHARE_OWN:
+	case CONTROL_SHARE_HELD:
+	case CONTROL_REVOKE:
+	case CONTROL_WANT_PIPE:
+		return true;
+	}
+	return false;
+}
+
+/* One of a lower number was for a thoxd that did not live to read it. */
+static int on_again_heard(struct runner *r, uint64_t number)
+{
+	uint64_t ours = r->zygote->server->restarts;
+
+	if (!r->renewing || number > ours)
+		return -EPROTO;
+	if (number == ours)
+		r->renewing = r->peer.link.resumed = false;
+	return 0;
+}
+
 static int on_message(struct peer *p, struct link_message *m)
 {
 	struct runner *r = runner_of(p);
 	struct runner_message message;
 	int e;
 
+	if (r->renewing && comes_again(m))
+		return 0;
 	if (r->run && principal_takes(m))
 		return principal_message(&r->run->principal, m);
 	e = runner_message_parse(m->data, m->size, m->n_fds, &message);
@@ -98,6 +138,8 @@ static int on_message(struct peer *p, struct link_message *m)
 			return -EPROTO;
 		run_evaluated(r->run, message.ok);
 		return 0;
+	case CONTROL_AGAIN_HEARD:
+		return on_again_heard(r, message.id);
 	case CONTROL_STREAM_CLOSED:
 		if (!r->run)
 			return -EPROTO;
@@ -139,6 +181,14 @@ static void on_lost(struct ev_loop *loop, ev_timer *timer, int events)
 /* --- its life -------------------------------------------------------------
  */
 
+static void open_link(struct runner *r, int fd)
+{
+	peer_open(&r->peer, r->zygote->server->loop, fd, on_message, on_gone);
+	r->peer.link.limit_bytes = CONTROL_RUNNER_BYTES;
+	r->peer.link.queue_limit_bytes = 2 * CONTROL_MESSAGE_BYTES;
+	ev_timer_init(&r->lost, on_lost, LOST_S, 0.);
+}
+
 int runner_fork(struct zygote *z, struct runner **ret_runner)
 {
 	_cleanup_(fd_closep) int theirs = -1;
@@ -171,11 +221,8 @@ int runner_fork(struct zygote *z, struct runner **ret_runner)
 		return e;
 	}
 	r->their_end = steal_fd(&theirs);
-	peer_open(&r->peer, s->loop, pair[0], on_message, on_gone);
+	open_link(r, pair[0]);
 	peer_hold(&r->peer); /* until it has a PID */
-	r->peer.link.limit_bytes = CONTROL_RUNNER_BYTES;
-	r->peer.link.queue_limit_bytes = 2 * CONTROL_MESSAGE_BYTES;
-	ev_timer_init(&r->lost, on_lost, LOST_S, 0.);
 	list_append(&z->forking, &r->list);
 	z->n_forking++;
 	z->n_runners++;
@@ -201,6 +248,29 @@ static void on_process_exit(struct process *p, const struct process_exit *exit)
 	if (r->pooled)
 		r->zygote->n_pool--;
 	release(r);
+}
+
+struct runner *runner_adopt(struct zygote *z, struct run *run, pid_t pid,
+			    int *fds)
+{
+	struct runner *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->zygote = z;
+	r->run = run;
+	r->their_end = -1;
+	r->ready = r->renewing = true;
+	r->memory_bytes = run->memory_bytes;
+	r->tasks = run->tasks;
+	r->cpu_ms = run->cpu_ms;
+	list_init(&r->list);
+	open_link(r, steal_fd(&fds[0]));
+	r->peer.link.resumed = true;
+	z->n_runners++;
+	process_add(&z->server->processes, &r->process, pid, steal_fd(&fds[1]),
+		    on_process_exit);
+	return r;
 }
 
 /* Neither of a stranger nor of somebody of ours: a zygote that was taken over
@@ -255,7 +325,9 @@ int runner_forked(struct runner *r, pid_t pid, int pidfd)
 		r->zygote->n_pool++;
 		r->pooled = true;
 	}
-	r->process.pid = pid; /* for the limits, before anybody may reap it */
+	/* for the limits, before anybody may reap it; and for the keeper */
+	r->process.pid = pid;
+	r->process.pidfd = pidfd;
 	if (!r->abandoned)
 		runner_limit(r,
 			     r->run ? r->run->memory_bytes

@@ -27,6 +27,7 @@ struct runner {
 	bool ready;	       /* confined and rehearsed */
 	bool pooled;	       /* in its zygote's pool */
 	bool abandoned;	       /* to be killed at its birth */
+	bool renewing;	       /* until it knows that this is another thoxd */
 	ev_timer lost;	       /* since its link ended */
 	uint64_t memory_bytes; /* the limits that were set, 0: none yet */
 	uint64_t tasks;
@@ -36,6 +37,10 @@ struct runner {
 
 /* Ask @z for one: it is in its list of forks. */
 int runner_fork(struct zygote *z, struct runner **ret_runner);
+/* One of an earlier thoxd's, which runs @run: takes its link's end and its
+ * pidfd, the first of @fds. NULL: no memory. */
+struct runner *runner_adopt(struct zygote *z, struct run *run, pid_t pid,
+			    int *fds);
 /* The zygote's answer; takes @pidfd. It may have ended and be gone when this
  * returns. -EPROTO: that process is none that a zygote could have made. */
 int runner_forked(struct runner *r, pid_t pid, int pidfd);

@@ -20,6 +20,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "rpc/keeper.h"
+#include "thoxd/adopt.h"
 #include "thoxd/client.h"
 #include "thoxd/request.h"
 #include "thoxd/run.h"
@@ -204,6 +205,8 @@ void server_kept(struct server *s, const struct keeper_message *kept,
 		logs_take_kept(&s->logs, kept, m);
 		return;
 	}
+	if (adopt_take(s, kept, m))
+		return;
 	log_warnx("the keeper keeps '%s', which nobody knows", kept->name);
 	parent_drop(&s->parent, kept->name);
 }
@@ -212,6 +215,7 @@ void server_begin(struct server *s, struct mp_bytes state, uint64_t restarts)
 {
 	s->restarts = restarts;
 	holdings_begin(s, restarts);
+	s->last_key = s->holdings.last_number; /* never used before either */
 	restore(s, state);
 	watch_store(s);
 	client_listen(s, KEEPER_CONTROL_FD);
@@ -300,6 +304,44 @@ void server_check_end(struct server *s)
 	logs_end(&s->logs);
 	ev_timer_stop(s->loop, &s->end_timer);
 	parent_shutdown(&s->parent);
+}
+
+void server_reexec(struct server *s)
+{
+	log_info("ending, to be executed anew");
+	s->reexec = true;
+	client_stop_listening(s);
+	ev_break(s->loop, EVBREAK_ALL);
+}
+
+/* What waits for room in their sockets, as far as there is some: the rest is
+ * asked for again. */
+static void flush_links(struct server *s)
+{
+	struct principal *p, *after;
+	struct client *c, *next;
+
+	list_each(p, after, &s->principals, list)
+	{
+		if (p->control && !p->control->closed)
+			(void)link_flush(&p->control->link);
+	}
+	list_each(c, next, &s->clients, list)
+	{
+		if (!c->peer.closed)
+			(void)link_flush(&c->peer.link);
+	}
+}
+
+void server_leave(struct server *s)
+{
+	if (!s->reexec || s->ended)
+		return;
+	adopt_flush(&s->services);
+	server_save(s);
+	parent_reexec(&s->parent);
+	parent_flush(&s->parent);
+	flush_links(s);
 }
 
 /* Without the keeper nobody reaps, and nobody starts thoxd again: end what

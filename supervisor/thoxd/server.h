@@ -62,6 +62,7 @@ struct server {
 	struct list zygotes;
 	struct list failures; /* runtimes that are not tried for a while */
 	uint64_t last_token;
+	uint64_t last_key; /* of records, record.h */
 	uid_t last_uid;
 
 	struct list mount_requests; /* those that wait for the mount */
@@ -91,6 +92,7 @@ struct server {
 	bool ending;
 	bool unmounted; /* the end has come so far */
 	bool ended;
+	bool reexec; /* not the end of anything else */
 	ev_timer end_timer;
 	int exit_code;
 	struct garbage *garbage;
@@ -114,6 +116,11 @@ void server_release(struct server *s, struct garbage *g,
 
 /* End every run, unmount, and have the keeper end the rest. */
 void server_shutdown(struct server *s);
+/* Exit when this turn of the loop is over, to be started anew as what is
+ * installed then; services go on. server_leave() is what is left to do when
+ * the loop has ended. */
+void server_reexec(struct server *s);
+void server_leave(struct server *s);
 /* Something that the end waits for is over. */
 void server_check_end(struct server *s);
 /* Something that readiness waits for is there, or has failed. */

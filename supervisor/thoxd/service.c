@@ -42,18 +42,10 @@ static unsigned wanted_instances(const struct service *sv)
 	return d && d->instances ? (unsigned)d->instances : 1;
 }
 
-/* As many as the newest definition wants, when nothing runs. */
-static int fit_instances(struct service *sv)
+static int make_instances(struct service *sv, unsigned n, bool numbered)
 {
-	unsigned n = wanted_instances(sv);
-	bool numbered = sv->config && sv->config->definition->instances > 1;
-	struct service_instance *instances;
+	struct service_instance *instances = calloc(n, sizeof(*instances));
 
-	if (sv->n_instances == n && (sv->instances[0].number > 0) == numbered)
-		return 0;
-	if (!service_idle(sv))
-		return 0;
-	instances = calloc(n, sizeof(*instances));
 	if (!instances)
 		return -ENOMEM;
 	drop_instances(sv);
@@ -62,6 +54,43 @@ static int fit_instances(struct service *sv)
 	sv->instances = instances;
 	sv->n_instances = n;
 	return 0;
+}
+
+/* As many as the newest definition wants, when nothing runs. */
+static int fit_instances(struct service *sv)
+{
+	unsigned n = wanted_instances(sv);
+	bool numbered = sv->config && sv->config->definition->instances > 1;
+
+	if (sv->n_instances == n && (sv->instances[0].number > 0) == numbered)
+		return 0;
+	if (!service_idle(sv))
+		return 0;
+	return make_instances(sv, n, numbered);
+}
+
+int service_make_room(struct service *sv, unsigned number)
+{
+	bool numbered = sv->instances[0].number > 0;
+
+	if (number > DEFINITION_INSTANCES_MAX)
+		return -EINVAL;
+	if (service_instance_of(sv, number))
+		return 0;
+	if (number == 0)
+		return make_instances(sv, 1, false);
+	if (numbered && sv->n_instances > number)
+		number = sv->n_instances;
+	return make_instances(sv, number, true);
+}
+
+struct service_instance *service_instance_of(struct service *sv,
+					     unsigned number)
+{
+	for (unsigned i = 0; i < sv->n_instances; i++)
+		if (sv->instances[i].number == number)
+			return &sv->instances[i];
+	return NULL;
 }
 
 /* --- life ----------------------------------------------------------------- */

@@ -16,6 +16,7 @@
 #include "base/list.h"
 #include "service/load.h"
 #include "service/machine.h"
+#include "thoxd/record.h"
 #include "thoxd/run.h"
 #include "thoxd/table.h"
 
@@ -42,6 +43,7 @@ struct service_process {
 	char sha256[65];    /* likewise */
 	uint64_t logs[2];   /* streams */
 	pid_t pid;	    /* 0: not born */
+	uint64_t kept;	    /* its key at the keeper, adopt.h; 0: none */
 	bool spawning;	    /* within its start */
 	bool refused;	    /* no process came of it */
 	bool ready;
@@ -77,6 +79,11 @@ struct service_instance {
 	struct service_process *dying; /* whose end is being told */
 	ev_timer timer[SLOT_COUNT];
 	ev_timer watchdog;
+	uint64_t due_ms[SLOT_COUNT]; /* of its timers; 0: not set */
+	uint64_t kept;		     /* its key at the keeper; 0: none */
+	struct list changed;	     /* for the keeper */
+	bool missed[SLOT_COUNT];     /* ends that an earlier thoxd missed */
+	bool missed_reload;
 	uint64_t since_ms;   /* time of day: in its state */
 	uint64_t good;	     /* the program's last version that was no trial */
 	uint32_t n_restarts; /* that the group has heard of */
@@ -98,6 +105,8 @@ struct service {
 	char *problem; /* owned: why the newest text is not used */
 	bool gone;     /* its definition was removed */
 	bool rerun;    /* what is done is to be done again */
+	bool restored; /* it was an earlier thoxd's, and is as it was there */
+	bool wanted;   /* a start was under way there */
 	/* to be looked at when the turn of the loop is over */
 	bool group_restarts;
 	bool limit_met;
@@ -119,6 +128,12 @@ struct service {
  * from within anything that an instance or a job has called. */
 struct service *service_new(struct services *m, const char *name);
 struct service *service_free(struct service *sv);
+
+/* It had one of @number in an earlier thoxd, however many its definition wants
+ * now; before any of them is restored. -EINVAL, -ENOMEM. */
+int service_make_room(struct service *sv, unsigned number);
+struct service_instance *service_instance_of(struct service *sv,
+					     unsigned number); /* or NULL */
 
 /* Read its definition anew; what runs goes on as it was started. 0; -ENOENT:
  * there is none (any more); -EINVAL: it has errors, see problem. */
@@ -152,6 +167,11 @@ void instance_deinit(struct service_instance *in);
 void instance_handle(struct service_instance *in, enum machine_event event);
 void instance_name(const struct service_instance *in,
 		   char ret[SERVICE_NAME_BYTES + 16]);
+/* As it was in an earlier thoxd, with the processes that it has. */
+void instance_restore(struct service_instance *in,
+		      const struct record_instance *r);
+/* What happened meanwhile. */
+void instance_catch_up(struct service_instance *in);
 /* Its process: 0 when there is none. */
 pid_t instance_pid(const struct service_instance *in);
 
@@ -167,6 +187,10 @@ void service_reject(struct service_instance *in, enum machine_reason why);
 
 /* service_process.c */
 int service_process_start(struct service_instance *in, enum machine_slot slot);
+/* One of an earlier thoxd's goes on in @slot; takes descriptors out of @fds. */
+int service_process_adopt(struct service_instance *in, enum machine_slot slot,
+			  const struct record_process *r, pid_t pid, int *fds);
+void service_process_streams_changed(const struct run *run);
 void service_process_terminate(struct service_process *p);
 void service_process_kill(struct service_process *p);
 void service_process_tell_reload(struct service_process *p);
@@ -205,6 +229,9 @@ int service_config_new(const char *name, struct definition **definition,
 		       uint64_t version, struct service_config **ret_config);
 struct service_config *service_config_ref(struct service_config *c);
 struct service_config *service_config_unref(struct service_config *c);
+/* That which one of its processes was started under, or the newest. */
+int service_config_of_version(struct service_instance *in, uint64_t version,
+			      struct service_config **ret_config);
 /* That of @in: of a template its own, else the service's newest. */
 int service_config_for(struct service_instance *in,
 		       struct service_config **ret_config);

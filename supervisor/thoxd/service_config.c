@@ -140,3 +140,28 @@ int service_config_for(struct service_instance *in,
 	*ret_config = service_config_ref(c);
 	return 0;
 }
+
+int service_config_of_version(struct service_instance *in, uint64_t version,
+			      struct service_config **ret_config)
+{
+	const struct service *sv = in->service;
+	struct definition *d = NULL;
+	struct definition_notes notes;
+	char number[16];
+	const char *instance = sv->ref.instance[0] ? sv->ref.instance : NULL;
+	int r;
+
+	if (sv->config && sv->config->version == version && !in->number) {
+		*ret_config = service_config_ref(sv->config);
+		return 0;
+	}
+	snprintf(number, sizeof(number), "%u", in->number);
+	r = load_definition_version(services_store(sv->services), sv->ref.name,
+				    in->number ? number : instance, version, &d,
+				    &notes);
+	if (r < 0)
+		return service_config_for(in, ret_config);
+	r = service_config_new(sv->name, &d, version, ret_config);
+	definition_free(d);
+	return r;
+}

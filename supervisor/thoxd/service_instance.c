@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "thoxd/adopt.h"
 #include "thoxd/service.h"
 #include "thoxd/services.h"
 
@@ -90,6 +91,12 @@ static void op_accept(struct machine *m)
 		 of(m)->service->name);
 }
 
+static uint64_t op_now_ms(struct machine *m)
+{
+	(void)m;
+	return clock_ns() / 1000000;
+}
+
 static void op_set_timer(struct machine *m, enum machine_slot slot, uint64_t ms)
 {
 	struct service_instance *in = of(m);
@@ -99,17 +106,13 @@ static void op_set_timer(struct machine *m, enum machine_slot slot, uint64_t ms)
 	ev_now_update(loop_of(in));
 	ev_timer_set(&in->timer[slot], (double)ms / 1000, 0.);
 	ev_timer_start(loop_of(in), &in->timer[slot]);
+	in->due_ms[slot] = op_now_ms(m) + ms;
 }
 
 static void op_clear_timer(struct machine *m, enum machine_slot slot)
 {
 	ev_timer_stop(loop_of(of(m)), &of(m)->timer[slot]);
-}
-
-static uint64_t op_now_ms(struct machine *m)
-{
-	(void)m;
-	return clock_ns() / 1000000;
+	of(m)->due_ms[slot] = 0;
 }
 
 static double op_chance(struct machine *m)
@@ -204,25 +207,30 @@ void instance_handle(struct service_instance *in, enum machine_event event)
 	}
 	in->handling = false;
 	in->dying = NULL;
+	adopt_instance_changed(in);
 	services_settled(in->service); /* which may end the instance */
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
+	struct service_instance *in =
+		container_of(timer, struct service_instance, timer[SLOT_MAIN]);
+
 	(void)loop;
 	(void)events;
-	instance_handle(
-		container_of(timer, struct service_instance, timer[SLOT_MAIN]),
-		MACHINE_EV_TIMEOUT);
+	in->due_ms[SLOT_MAIN] = 0;
+	instance_handle(in, MACHINE_EV_TIMEOUT);
 }
 
 static void on_other_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
+	struct service_instance *in =
+		container_of(timer, struct service_instance, timer[SLOT_OTHER]);
+
 	(void)loop;
 	(void)events;
-	instance_handle(
-		container_of(timer, struct service_instance, timer[SLOT_OTHER]),
-		MACHINE_EV_OTHER_TIMEOUT);
+	in->due_ms[SLOT_OTHER] = 0;
+	instance_handle(in, MACHINE_EV_OTHER_TIMEOUT);
 }
 
 static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int events)
@@ -247,10 +255,12 @@ void instance_init(struct service_instance *in, struct service *sv,
 	ev_timer_init(&in->timer[SLOT_OTHER], on_other_timer, 0., 0.);
 	ev_timer_init(&in->watchdog, on_watchdog, 0., 0.);
 	in->since_ms = services_time_ms();
+	list_init(&in->changed);
 }
 
 void instance_deinit(struct service_instance *in)
 {
+	adopt_drop_instance(in);
 	for (int slot = 0; slot < SLOT_COUNT; slot++) {
 		ev_timer_stop(loop_of(in), &in->timer[slot]);
 		in->process[slot] = service_process_free(in->process[slot]);
@@ -259,4 +269,142 @@ void instance_deinit(struct service_instance *in)
 	machine_deinit(&in->machine);
 	free(in->last.detail);
 	free(in->detail);
+}
+
+/* --- from an earlier thoxd ------------------------------------------------ */
+
+/* Of a process that had no key yet nobody knows anything: it is as if it had
+ * not been asked for. */
+static enum machine_state without_unborn(struct service_instance *in,
+					 const struct record_instance *r,
+					 bool present[SLOT_COUNT])
+{
+	bool unborn[SLOT_COUNT];
+
+	for (int slot = 0; slot < SLOT_COUNT; slot++)
+		unborn[slot] = r->present[slot] && r->process[slot] == 0;
+	if (r->state == MACHINE_STARTING && unborn[SLOT_MAIN] &&
+	    !r->present[SLOT_OTHER]) {
+		present[SLOT_MAIN] = false;
+		in->service->wanted = true;
+		return MACHINE_INACTIVE;
+	}
+	if (r->state == MACHINE_RELOADING && unborn[SLOT_OTHER]) {
+		present[SLOT_OTHER] = false;
+		in->missed_reload = true;
+		return MACHINE_RUNNING;
+	}
+	return r->state;
+}
+
+static void restore_restarts(struct restart *to,
+			     const struct record_instance *r)
+{
+	struct mp_reader reader;
+	uint32_t n;
+
+	to->failures = r->failures;
+	to->count = r->restarts;
+	mp_reader_init(&reader, r->times.p, r->times.size);
+	n = mp_read_array(&reader);
+	if (n > RESTART_LIMIT_MAX)
+		return;
+	to->times_ms = calloc(n + 1, sizeof(*to->times_ms));
+	if (!to->times_ms)
+		return; /* as if they were long ago */
+	to->capacity = n + 1;
+	while (to->n_times < n)
+		to->times_ms[to->n_times++] = mp_read_uint(&reader);
+}
+
+static void restore_timers(struct service_instance *in,
+			   const struct record_instance *r)
+{
+	uint64_t now_ms = op_now_ms(&in->machine);
+
+	for (int slot = 0; slot < SLOT_COUNT; slot++) {
+		uint64_t due_ms = r->due_ms[slot];
+
+		if (due_ms == 0)
+			op_clear_timer(&in->machine, (enum machine_slot)slot);
+		else
+			op_set_timer(&in->machine, (enum machine_slot)slot,
+				     due_ms > now_ms ? due_ms - now_ms : 0);
+	}
+}
+
+static void restore_machine(struct service_instance *in,
+			    const struct record_instance *r)
+{
+	struct machine *m = &in->machine;
+	const struct service_process *p = in->process[SLOT_MAIN];
+	const struct service_config *config =
+		p ? p->config : in->service->config;
+	bool present[SLOT_COUNT];
+	enum machine_state state;
+
+	memcpy(present, r->present, sizeof(present));
+	state = without_unborn(in, r, present);
+	if (config)
+		definition_machine_policy(config->definition, &m->policy);
+	machine_adopt(m, state, present[SLOT_MAIN], present[SLOT_OTHER]);
+	m->reason = r->reason;
+	m->start_again = r->start_again;
+	m->reload_again = r->reload_again;
+	m->failing = r->failing;
+	m->trial = r->trial;
+	m->ready_ms = r->ready_ms;
+	m->changed_ms = r->changed_ms;
+	restore_restarts(&m->restart, r);
+	if (state == r->state)
+		restore_timers(in, r);
+	for (int slot = 0; slot < SLOT_COUNT; slot++)
+		in->missed[slot] = present[slot] && !in->process[slot];
+}
+
+static void set_text(char **field, struct mp_bytes text)
+{
+	*field = text.size ? strndup(text.p, text.size) : NULL;
+}
+
+void instance_restore(struct service_instance *in,
+		      const struct record_instance *r)
+{
+	restore_machine(in, r);
+	in->since_ms = r->since_ms;
+	in->good = r->good;
+	in->n_restarts = r->restarts;
+	in->last.pid = r->last_pid;
+	in->last.code = r->last_code;
+	in->last.signalled = r->last_signalled;
+	in->last.ms = r->last_ms;
+	memcpy(in->last.reason, r->last_reason, sizeof(in->last.reason));
+	set_text(&in->last.detail, r->last_detail);
+	set_text(&in->detail, r->detail);
+	if (r->wanted)
+		in->service->wanted = true;
+	set_watchdog(in, MACHINE_STARTING);
+}
+
+void instance_catch_up(struct service_instance *in)
+{
+	static const uint8_t events[SLOT_COUNT] = {
+		[SLOT_MAIN] = MACHINE_EV_EXIT_FAILED,
+		[SLOT_OTHER] = MACHINE_EV_OTHER_EXIT,
+	};
+
+	for (int slot = 0; slot < SLOT_COUNT; slot++) {
+		if (!in->missed[slot])
+			continue;
+		in->missed[slot] = false;
+		service_set_text(&in->detail, "thoxd, which was replaced, left "
+					      "nothing of its process");
+		log_warnx("service %s: nothing is left of its process; it is "
+			  "taken for ended",
+			  in->service->name);
+		instance_handle(in, (enum machine_event)events[slot]);
+	}
+	if (in->missed_reload)
+		instance_handle(in, MACHINE_EV_RELOAD);
+	in->missed_reload = false;
 }

@@ -14,7 +14,9 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "thoxd/adopt.h"
 #include "thoxd/bus.h"
+#include "thoxd/run_adopt.h"
 #include "thoxd/service.h"
 #include "thoxd/services.h"
 
@@ -43,6 +45,8 @@ struct service_process *service_process_free(struct service_process *p)
 	if (!p)
 		return NULL;
 	starter_leave_and_kill(&p->starter, CAUSE_KILLED);
+	if (p->kept)
+		adopt_drop_process(p->instance->service->services, p);
 	p->config = service_config_unref(p->config);
 	names_deinit(&p->names);
 	free(p);
@@ -56,6 +60,7 @@ static void tell_ready(struct service_process *p)
 	if (p->ready)
 		return;
 	p->ready = true;
+	adopt_keep_process(p);
 	instance_handle(p->instance,
 			is_main(p) ? MACHINE_EV_READY : MACHINE_EV_OTHER_READY);
 }
@@ -69,6 +74,8 @@ static void on_started(struct starter *st, const struct run *run)
 	p->version = run->version;
 	for (size_t i = 0; i < ARRAY_SIZE(p->logs); i++)
 		logs_pid(logs, p->logs[i], p->pid);
+	adopt_keep_process(p);
+	adopt_instance_changed(p->instance);
 	if (p->config->definition->ready == READY_START)
 		tell_ready(p);
 }
@@ -77,6 +84,7 @@ static void on_started(struct starter *st, const struct run *run)
 static void end(struct service_process *p, bool ok)
 {
 	struct service_instance *in = p->instance;
+	struct services *m = in->service->services;
 	bool was_main = is_main(p);
 
 	in->process[was_main ? SLOT_MAIN : SLOT_OTHER] = NULL;
@@ -85,6 +93,8 @@ static void end(struct service_process *p, bool ok)
 	instance_handle(in, !was_main ? MACHINE_EV_OTHER_EXIT
 			    : ok      ? MACHINE_EV_EXIT_OK
 				      : MACHINE_EV_EXIT_FAILED);
+	adopt_flush(m); /* its end is known before it is forgotten */
+	adopt_drop_process(m, p);
 	service_process_free(p);
 }
 
@@ -159,6 +169,7 @@ static void on_bound(struct starter *st, const char *name)
 		log_warnx("service %s: no memory to note a name",
 			  p->instance->service->name);
 	services_callers_wake(p->instance->service);
+	adopt_keep_process(p);
 	if (p->config->definition->ready == READY_BIND && all_bound(p))
 		tell_ready(p);
 }
@@ -346,6 +357,8 @@ static int begin(struct service_process *p, bool waits)
 	if (r < 0 || p->refused || !p->starter.run)
 		return r < 0 ? r : -ECHILD;
 	p->starter.run->principal.in_waiting = waits;
+	if (waits)
+		adopt_keep_process(p);
 	return 0;
 }
 
@@ -368,6 +381,69 @@ int service_process_start(struct service_instance *in, enum machine_slot slot)
 		service_process_free(p);
 	}
 	return r;
+}
+
+/* --- from an earlier thoxd ------------------------------------------------ */
+
+static int restore_names(struct service_process *p, struct mp_bytes names)
+{
+	struct mp_reader r;
+	uint32_t n;
+	int e = 0;
+
+	mp_reader_init(&r, names.p, names.size);
+	for (n = mp_read_array(&r); n > 0 && e == 0; n--) {
+		struct mp_bytes name = mp_read_str(&r);
+
+		e = names_add(&p->names, name.p, name.size);
+	}
+	return e;
+}
+
+static void fill(struct service_process *p, const struct record_process *r,
+		 pid_t pid)
+{
+	p->starter.ops = &starter_ops;
+	p->kept = r->key;
+	p->pid = pid;
+	p->ready = r->ready;
+	p->version = r->version;
+	memcpy(p->sha256, r->sha256, sizeof(p->sha256));
+	memcpy(p->logs, r->logs, sizeof(p->logs));
+}
+
+int service_process_adopt(struct service_instance *in, enum machine_slot slot,
+			  const struct record_process *r, pid_t pid, int *fds)
+{
+	struct service_process *p = calloc(1, sizeof(*p));
+	char name[SERVICE_NAME_BYTES + 16];
+	int e;
+
+	if (!p)
+		return -ENOMEM;
+	p->instance = in;
+	instance_name(in, name);
+	e = service_config_of_version(in, r->definition, &p->config);
+	e = e ? e : restore_names(p, r->names);
+	fill(p, r, pid);
+	e = e ? e
+	      : run_adopt(server_of(p), r, name, p->config->policy, pid, fds,
+			  &p->starter);
+	if (e < 0) {
+		p->kept = 0; /* which the keeper is told of by others */
+		service_process_free(p);
+		return e;
+	}
+	p->starter.run->principal.in_waiting = r->waits;
+	p->starter.run->principal.kept = r->key;
+	in->process[slot] = p;
+	return 0;
+}
+
+void service_process_streams_changed(const struct run *run)
+{
+	if (service_process_of(run))
+		adopt_keep_process(process_of(run->starter));
 }
 
 /* --- meanwhile, and the end ----------------------------------------------- */
@@ -459,4 +535,5 @@ void service_process_hand_over(struct service_process *from,
 	}
 	names_deinit(&names);
 	bus_promote(new);
+	adopt_keep_process(to);
 }

@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "thoxd/adopt.h"
 #include "thoxd/server.h"
 #include "thoxd/service.h"
 
@@ -93,13 +94,13 @@ static int place(struct service *sv)
 	return r;
 }
 
-static struct service *add(struct services *m, const char *name)
+static struct service *add(struct services *m, const char *name, bool anyhow)
 {
 	struct service *sv = service_new(m, name);
 
 	if (!sv)
 		return NULL;
-	if (service_refresh(sv) == -ENOENT || place(sv) < 0)
+	if ((service_refresh(sv) == -ENOENT && !anyhow) || place(sv) < 0)
 		return service_free(sv);
 	list_append(&m->all, &sv->list);
 	m->n++;
@@ -113,7 +114,14 @@ struct service *services_get(struct services *m, const char *name)
 {
 	struct service *sv = services_find(m, name);
 
-	return sv ? sv : add(m, name);
+	return sv ? sv : add(m, name, false);
+}
+
+struct service *services_restore(struct services *m, const char *name)
+{
+	struct service *sv = services_find(m, name);
+
+	return sv ? sv : add(m, name, true);
 }
 
 static void forget(struct service *sv)
@@ -160,7 +168,7 @@ static void definition_changed(struct services *m, const char *file)
 		known = known || !sv->ref.instance[0];
 	}
 	if (!known)
-		(void)add(m, ref.name);
+		(void)add(m, ref.name, false);
 }
 
 static bool same_program(const char *wanted, const char *name)
@@ -550,6 +558,16 @@ static void on_deferred(struct ev_loop *loop, ev_timer *timer, int events)
 
 /* --- life ----------------------------------------------------------------- */
 
+/* The turn is over, as far as anything has happened in it. */
+static void on_flush(struct ev_loop *loop, ev_prepare *prepare, int events)
+{
+	struct services *m = container_of(prepare, struct services, flush);
+
+	(void)events;
+	adopt_flush(m);
+	ev_prepare_stop(loop, prepare);
+}
+
 int services_init(struct services *m, struct server *s)
 {
 	int r;
@@ -560,6 +578,9 @@ int services_init(struct services *m, struct server *s)
 	list_init(&m->waits);
 	list_init(&m->asked);
 	list_init(&m->enabled);
+	list_init(&m->taken);
+	list_init(&m->changed);
+	ev_prepare_init(&m->flush, on_flush);
 	ev_timer_init(&m->deferred, on_deferred, 0., 0.);
 	services_clock_init(m);
 	r = order_new(&m->order);
@@ -580,8 +601,8 @@ static int load_enabled(struct services *m, const char *name)
 
 static bool is_wanted(const struct service *sv)
 {
-	return services_enabled(sv) && !sv->config->definition->schedule_text &&
-	       !service_obstacle(sv);
+	return services_enabled(sv) && !sv->restored &&
+	       !sv->config->definition->schedule_text && !service_obstacle(sv);
 }
 
 /* All in one go; when something is in the way of that, one by one: what
@@ -610,6 +631,19 @@ static void start_enabled(struct services *m)
 		services_order_one(m, SERVICES_START, roots[i]);
 }
 
+/* Starts that were under way in an earlier thoxd, or are due to it. */
+static void start_wanted(struct services *m)
+{
+	struct service *sv, *after;
+
+	list_each(sv, after, &m->all, list)
+	{
+		if (sv->wanted && !service_obstacle(sv))
+			services_order_one(m, SERVICES_START, sv);
+		sv->wanted = false;
+	}
+}
+
 void services_begin(struct services *m)
 {
 	int r = load_names(m->server->store, on_name, m);
@@ -620,9 +654,12 @@ void services_begin(struct services *m)
 	if (r < 0)
 		log_warnx("what was enabled cannot be read: %s", strerror(-r));
 	services_each_enabled(m, load_enabled);
+	adopt_begin(m);
 	m->begun = true;
 	start_enabled(m);
 	services_clock_begin(m);
+	start_wanted(m);
+	adopt_end(m);
 }
 
 void services_end(struct services *m)

@@ -51,6 +51,9 @@ struct services {
 	struct list enabled; /* what was said of names, service_enabled.c */
 	ev_timer deferred;
 	struct services_clock clock;
+	struct list taken;   /* of an earlier thoxd's, adopt.c */
+	struct list changed; /* instances, for the keeper */
+	ev_prepare flush;
 	bool begun;
 	bool ending;
 };
@@ -69,6 +72,9 @@ void services_follow(struct services *m, enum store_dir dir,
  * NULL: there is none.
  */
 struct service *services_get(struct services *m, const char *name);
+/* The same, of an earlier thoxd's: its definition may be gone. NULL: no
+ * memory. */
+struct service *services_restore(struct services *m, const char *name);
 /* One that is known already, or NULL. */
 struct service *services_find(struct services *m, const char *name);
 

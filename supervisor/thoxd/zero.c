@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/util.h"
+#include "thoxd/adopt.h"
 #include "thoxd/bus.h"
 #include "thoxd/holding.h"
 #include "thoxd/making.h"
@@ -61,6 +62,15 @@ static void on_listen(struct zero *z, const struct wire_message *m)
 	(void)bus_listen(z, m->name, m->on);
 }
 
+/* While the holder has not heard that this is another thoxd: what it will not
+ * say again, and that it has heard. */
+static bool comes_once(const struct zero *z, const struct wire_message *m)
+{
+	if (m->kind == WIRE_HELLO)
+		return m->again == z->server->restarts;
+	return m->kind == WIRE_PUSH || m->kind == WIRE_LISTEN;
+}
+
 static int on_message(struct peer *p, struct link_message *raw)
 {
 	struct zero *z = container_of(p, struct zero, peer);
@@ -69,11 +79,14 @@ static int on_message(struct peer *p, struct link_message *raw)
 
 	if (r < 0)
 		return r;
-	if (z->greeted == (m.kind == WIRE_HELLO))
+	if (z->renewing && !comes_once(z, &m))
+		return 0;
+	if (z->greeted == (m.kind == WIRE_HELLO) && !z->renewing)
 		return -EPROTO;
 	switch (m.kind) {
 	case WIRE_HELLO:
 		z->greeted = true;
+		z->renewing = p->link.resumed = false;
 		z->message_bytes = m.message_bytes;
 		return PEER_MORE;
 	case WIRE_CALL:
@@ -113,12 +126,36 @@ static void say_hello(struct zero *z)
 	struct mp_writer w;
 
 	mp_writer_init(&w, buf, sizeof(buf));
-	wire_write_hello(&w, ZERO_MESSAGE_BYTES);
+	wire_write_hello_again(&w, ZERO_MESSAGE_BYTES,
+			       z->adopted ? z->server->restarts : 0);
 	(void)zero_send(z, &w);
 }
 
 /* --- making one -----------------------------------------------------------
  */
+
+/* Takes @fd. */
+static void begin(struct zero *z, struct holding *h, int fd)
+{
+	z->server = h->server;
+	z->holding = h;
+	z->number = h->number;
+	z->as = h->as;
+	z->holder = h->holder;
+	z->message_bytes = LINK_MESSAGE_BYTES;
+	list_init(&z->calls);
+	list_init(&z->listens);
+	list_init(&z->rights);
+	list_append(&z->as->zeros, &z->of_as);
+	z->as->n_zeros++;
+	peer_open(&z->peer, z->server->loop, fd, on_message, on_gone);
+	z->peer.patient = true;
+	z->peer.link.bytes_only = true;
+	z->peer.link.limit_bytes = ZERO_MESSAGE_BYTES;
+	z->peer.link.queue_limit_bytes = ZERO_QUEUE_BYTES;
+	h->zero = z;
+	say_hello(z);
+}
 
 /* The socket, of which the holder gets an end. */
 static int open_zero(struct holding *h, bool zero)
@@ -135,31 +172,26 @@ static int open_zero(struct holding *h, bool zero)
 	z = calloc(1, sizeof(*z));
 	if (!z)
 		return -ENOMEM;
+	adopt_keep_link(h, ours, zero);
 	making_point(h->holder, theirs);
 	r = making_tell_holder(h, zero, theirs);
 	if (r < 0) {
 		free(z);
 		return r;
 	}
-	z->server = h->server;
-	z->holding = h;
-	z->number = h->number;
-	z->as = h->as;
-	z->holder = h->holder;
-	z->message_bytes = LINK_MESSAGE_BYTES;
-	list_init(&z->calls);
-	list_init(&z->listens);
-	list_init(&z->rights);
-	list_append(&z->as->zeros, &z->of_as);
-	z->as->n_zeros++;
-	peer_open(&z->peer, z->server->loop, steal_fd(&ours), on_message,
-		  on_gone);
-	z->peer.patient = true;
-	z->peer.link.bytes_only = true;
-	z->peer.link.limit_bytes = ZERO_MESSAGE_BYTES;
-	z->peer.link.queue_limit_bytes = ZERO_QUEUE_BYTES;
-	h->zero = z;
-	say_hello(z);
+	begin(z, h, steal_fd(&ours));
+	return 0;
+}
+
+int zero_restore(struct holding *h, int *fd)
+{
+	struct zero *z = calloc(1, sizeof(*z));
+
+	if (!z)
+		return -ENOMEM;
+	z->adopted = z->renewing = true;
+	begin(z, h, steal_fd(fd));
+	z->peer.link.resumed = true;
 	return 0;
 }
 
@@ -350,8 +382,16 @@ static void on_go(struct waiter *w)
 	(void)try_want(container_of(w, struct zero_want, waiter));
 }
 
+/* One of an earlier thoxd's may have been made and never told of. */
+static void forget_untold(struct principal *p)
+{
+	if (p->zero && p->zero->zero && p->zero->zero->renewing)
+		holding_close(p->zero);
+}
+
 int zero_want(struct principal *p)
 {
+	forget_untold(p);
 	if (p->zero || p->wants_zero)
 		return -EPROTO;
 	p->wants_zero = calloc(1, sizeof(*p->wants_zero));

@@ -42,6 +42,8 @@ struct zero {
 	uint64_t seen;		/* the last push that came by here */
 	uint64_t message_bytes; /* that its holder takes in one message */
 	bool greeted;
+	bool adopted;  /* an earlier thoxd's: greeted more than once */
+	bool renewing; /* until its holder knows: calls come again */
 	struct garbage garbage;
 };
 
@@ -61,6 +63,10 @@ int zero_share(struct holding *held, struct principal *receiver, uint64_t over,
 	       uint64_t *ret_number, struct principal **ret_wait);
 /* A right to one becomes the link of who has it. */
 int zero_make_of_right(struct holding *right);
+
+/* The end of one of an earlier thoxd's, taken: its holder is greeted, and
+ * calls again what was not answered. -ENOMEM. */
+int zero_restore(struct holding *held, int *fd);
 
 /* By its holding, which ends: calls are dropped, nothing is listened to, the
  * rights that were shared over it go. */

@@ -421,6 +421,27 @@ static int zygote_new(struct server *s, const struct zygote_key *key,
 	return 0;
 }
 
+struct zygote *zygote_adopted(struct server *s, const char *runtime, uid_t uid)
+{
+	struct zygote_key key = { .runtime = runtime, .text_fd = -1 };
+	struct zygote *z, *after;
+
+	list_each(z, after, &s->zygotes, list)
+	{
+		if (z->adopted && z->uid == uid &&
+		    strcmp(z->runtime, runtime) == 0)
+			return z;
+	}
+	z = zygote_alloc(s, &key);
+	if (!z)
+		return NULL;
+	z->state = ZYGOTE_RETIRED;
+	z->adopted = true;
+	z->uid = uid;
+	list_append(&s->zygotes, &z->list);
+	return z;
+}
+
 /* --- serving --------------------------------------------------------------
  */
 

@@ -55,6 +55,7 @@ struct zygote {
 	double born;	  /* loop time */
 	double last_used; /* likewise */
 	bool replaced;	  /* its successor is loading */
+	bool adopted;	  /* of an earlier thoxd */
 	bool stale;	  /* not for new runs: retires when it owes none */
 	ev_timer answer;  /* it owes an answer until then */
 	ev_timer refill;
@@ -99,6 +100,10 @@ void zygote_check_versions(struct server *s);
 /* Age and idleness; called now and then. */
 void zygote_tidy(struct server *s);
 void zygote_end_all(struct server *s);
+
+/* What stands for the zygotes of an earlier thoxd, whose runners live on. NULL:
+ * no memory. */
+struct zygote *zygote_adopted(struct server *s, const char *runtime, uid_t uid);
 
 /* for runner.c */
 void zygote_runner_gone(struct zygote *z);
