@@ -368,6 +368,13 @@ static int receive(struct channel *c)
 	return r;
 }
 
+/* Its end was seen. */
+static void ended(struct channel *c)
+{
+	channel_hooks.ending(c);
+	end(c, true, false);
+}
+
 static bool on_ready(struct watch *w)
 {
 	struct channel *c = container_of(w, struct channel, watch);
@@ -378,7 +385,7 @@ static bool on_ready(struct watch *w)
 	channel_ref(c);
 	if (!w->reading && watch_fd_ready(w->fd, 0)) {
 		/* What it has said before it went nobody waits for. */
-		end(c, true, false);
+		ended(c);
 		channel_unref(c);
 		return false;
 	}
@@ -392,7 +399,7 @@ static bool on_ready(struct watch *w)
 			break;
 	}
 	if (r < 0)
-		end(c, true, false);
+		ended(c);
 	more = r > 0 && !c->closed && w->reading;
 	channel_unref(c);
 	return more;

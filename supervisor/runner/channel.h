@@ -87,6 +87,8 @@ struct channel_hooks {
 	/* The views of @m point into @raw. May close any channel. */
 	void (*message)(struct channel *c, struct link_message *raw,
 			struct wire_message *m);
+	/* Its end was seen, and it is about to be closed. May close any. */
+	void (*ending)(struct channel *c);
 	/* It was closed, at whichever end. */
 	void (*closed)(struct channel *c, bool by_us);
 };

@@ -116,6 +116,14 @@ static void on_message(struct channel *c, struct link_message *raw,
 	}
 }
 
+/* A holder that goes may have passed the context on before: thoxd's word about
+ * the new one is on another link, and must not be missed. */
+static void on_ending(struct channel *c)
+{
+	if (c->kind == CHANNEL_OF_CONTEXT)
+		control_look();
+}
+
 static void on_closed(struct channel *c, bool by_us)
 {
 	call_channel_closed(c);
@@ -132,6 +140,7 @@ static void on_closed(struct channel *c, bool by_us)
 
 const struct channel_hooks channel_hooks = {
 	.message = on_message,
+	.ending = on_ending,
 	.closed = on_closed,
 };
 
