@@ -466,6 +466,10 @@ storage_is_unbound() {
 		is(err.message, "the storage of `third` is not allowed")
 		finish()
 	LUA
+	run thox-exec other
+	[[ $output == *"storage of \`owner\` is not allowed"* ]]
+	echo $'[exec]\nallow-call = **' >"$THOX_DIR/thoxd.conf"
+	thoxctl shutdown
 	run thox-exec --allow storage.open --allow storage.open.owner other
 	says_ok
 	# Nor is it the right to the calls on one's own.

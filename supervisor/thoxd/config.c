@@ -15,6 +15,7 @@
 #include <strings.h>
 
 #include "base/util.h"
+#include "rpc/storaged.h"
 
 enum type {
 	TYPE_BOOL,
@@ -326,28 +327,38 @@ int config_read(struct config *c, const char *path, config_warn_fn warn,
  */
 
 /* What is not said: any name may be called, a free one bound; nothing is
- * published, run or controlled. */
-static const char *const exec_default[POLICY_KIND_COUNT] = {
-	[POLICY_CALL] = "**",
-	[POLICY_BIND] = "**",
-	[POLICY_RUN] = "",
-	[POLICY_STORE] = "",
+ * published, run or controlled, and nobody else's storage opened. */
+static const struct {
+	const char *allow, *deny;
+} exec_default[POLICY_KIND_COUNT] = {
+	[POLICY_CALL] = { "**", STORAGED_OPEN ".* " STORAGED_ADMIN ".**" },
+	[POLICY_BIND] = { "**", "" },
+	[POLICY_RUN] = { "", "" },
+	[POLICY_STORE] = { "", "" },
 };
+
+static int parse_kind(const struct config *c, struct policy *p,
+		      enum policy_kind kind)
+{
+	const char *allow = c->exec_allow[kind], *deny = c->exec_deny[kind];
+	int r;
+
+	r = policy_parse_list(p, kind, true,
+			      allow ? allow : exec_default[kind].allow);
+	if (r == 0 && !allow)
+		r = policy_parse_list(p, kind, false, exec_default[kind].deny);
+	if (r == 0 && deny)
+		r = policy_parse_list(p, kind, false, deny);
+	return r;
+}
 
 int config_exec_policy(const struct config *c, struct policy **ret_policy)
 {
 	_cleanup_(policy_unrefp) struct policy *p = NULL;
 	int r = policy_new(NULL, "[exec] in thoxd.conf", &p);
 
-	for (unsigned i = 0; r == 0 && i < POLICY_KIND_COUNT; i++) {
-		enum policy_kind kind = (enum policy_kind)i;
-		const char *allow =
-			c->exec_allow[i] ? c->exec_allow[i] : exec_default[i];
-
-		r = policy_parse_list(p, kind, true, allow);
-		if (r == 0 && c->exec_deny[i])
-			r = policy_parse_list(p, kind, false, c->exec_deny[i]);
-	}
+	for (unsigned i = 0; r == 0 && i < POLICY_KIND_COUNT; i++)
+		r = parse_kind(c, p, (enum policy_kind)i);
 	if (r == 0)
 		*ret_policy = steal(&p);
 	return r;

@@ -148,6 +148,14 @@ static void test_exec(void)
 	CHECK(exec_may(POLICY_BIND, "greeter"));
 	CHECK(!exec_may(POLICY_RUN, "hello"));
 	CHECK(!exec_may(POLICY_STORE, "hello"));
+	CHECK(exec_may(POLICY_CALL, "storage.open"));
+	CHECK(!exec_may(POLICY_CALL, "storage.open.hello"));
+	CHECK(!exec_may(POLICY_CALL, "storage.admin.locks"));
+	CHECK_EQ(read_text("[exec]\ndeny-call = fs.*\n"), 0);
+	CHECK(!exec_may(POLICY_CALL, "fs.read"));
+	CHECK(!exec_may(POLICY_CALL, "storage.open.hello"));
+	CHECK_EQ(read_text("[exec]\nallow-call = **\n"), 0);
+	CHECK(exec_may(POLICY_CALL, "storage.open.hello"));
 	CHECK_EQ(read_text("[exec]\nallow-call = fs.* net.**\n"
 			   "deny-call = fs.write,net.raw\n"
 			   "allow-bind =\nallow-run = **\n"),
