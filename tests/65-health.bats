@@ -165,3 +165,35 @@ no_process() {
 	thoxctl stop family
 	wait_until no_process
 }
+
+# cpu_of NAME: what its process has used, in microseconds.
+cpu_of() {
+	field "$1" 'instances[0].process.cpu_us'
+}
+
+is_held() {
+	[[ $(field "$1" 'instances[0].process.state') == paused ]]
+}
+
+# keeps_its_part BEGAN: it has gone on, and has used a tenth of the time.
+keeps_its_part() {
+	local used took
+
+	used=$(cpu_of busy)
+	took=$((($(date +%s%N) - $1) / 1000))
+	((used > 300000 && used < took / 10 + 50000))
+}
+
+@test "cpu-percent holds a service that takes more, and lets it end" {
+	local began
+
+	install_program busy 'print("begins") while true do end'
+	define busy 'program = busy' '[limits]' 'cpu-percent = 10'
+	began=$(date +%s%N)
+	thoxctl start busy
+	wait_until is_held busy
+	wait_until keeps_its_part "$began"
+	run thoxctl stop busy
+	assert_status 0
+	state_is busy inactive
+}

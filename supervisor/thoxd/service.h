@@ -33,6 +33,15 @@ struct service_config {
 	uint64_t version; /* of the text */
 };
 
+/* What it takes of the processors, service_cpu.c. */
+struct service_cpu {
+	ev_timer timer;
+	uint64_t looked_ns; /* when it was looked at last */
+	uint64_t used_us;   /* by then */
+	double debt_us;
+	bool held; /* stopped, until it is paid */
+};
+
 /* A process of an instance, from the wish for it to its end. */
 struct service_process {
 	struct starter starter;
@@ -49,6 +58,7 @@ struct service_process {
 	bool ready;
 	struct principal_use use; /* as it said last */
 	uint64_t used_ms;	  /* when that was; 0: it has not */
+	struct service_cpu cpu;
 	const struct run *ending; /* only while its end is told */
 };
 
@@ -223,6 +233,10 @@ void service_health_end(struct service *sv);
 int service_secrets_write(const struct server *server,
 			  const struct definition *d, struct mp_writer *w,
 			  char ret_why[SERVICE_SECRET_WHY_BYTES]);
+
+/* service_cpu.c: of a process that is born; again: nothing happens. */
+void service_cpu_begin(struct service_process *p);
+void service_cpu_end(struct service_process *p);
 
 /* service_config.c */
 int service_config_new(const char *name, struct definition **definition,

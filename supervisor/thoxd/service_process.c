@@ -44,6 +44,7 @@ struct service_process *service_process_free(struct service_process *p)
 {
 	if (!p)
 		return NULL;
+	service_cpu_end(p);
 	starter_leave_and_kill(&p->starter, CAUSE_KILLED);
 	if (p->kept)
 		adopt_drop_process(p->instance->service->services, p);
@@ -76,6 +77,7 @@ static void on_started(struct starter *st, const struct run *run)
 		logs_pid(logs, p->logs[i], p->pid);
 	adopt_keep_process(p);
 	adopt_instance_changed(p->instance);
+	service_cpu_begin(p);
 	if (p->config->definition->ready == READY_START)
 		tell_ready(p);
 }
