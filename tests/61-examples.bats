@@ -66,3 +66,23 @@ teardown() { stop_thox; }
 	[[ $(grep -c ' yes$' <<<"$output") -eq 3 ]]
 	[[ ${lines[3]} == *"open a file"*" no" ]]
 }
+
+@test "the definitions of services do what they say" {
+	local file
+
+	for file in "$THOX_SOURCE_DIR"/contrib/examples/*.service; do
+		run -0 thoxctl verify "$file"
+		[[ -z $output ]]
+		thoxctl store put "services/$(basename "$file" .service)" "$file" >/dev/null
+	done
+	run -0 thoxctl call ping.greet world
+	[[ $output == "hello world, from process "* ]]
+	run -0 thoxctl is-active ping
+	thoxctl start chat-room
+	run -0 thoxctl call chat.members
+	run -0 thoxctl --json list hello
+	[[ $(jq '.[0].next_ms' <<<"$output") -gt 0 ]]
+	thoxctl start hello
+	run -0 thoxctl logs hello
+	[[ $output == *"Good morning, everybody!"* ]]
+}
