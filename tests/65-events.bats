@@ -106,13 +106,14 @@ has_event() {
 
 @test "graph shows who may call whom, and who does" {
 	install_program greeter 'os.bind("greeter") while true do local e = os.pull("call") os.answer(e.cid, 0) end'
-	install_program asks 'print(os.wait(os.call(0, "greeter.a"))) while true do os.sleep(60) end'
+	install_program asks 'print("asked", os.wait(os.call(0, "greeter.a"))) while true do os.sleep(60) end'
 	define greeter 'program = greeter' 'ready = bind'
-	define asks 'program = asks' '[allow]' 'call = greeter.*'
+	define asks 'program = asks' '[order]' 'requires = greeter' \
+		'[allow]' 'call = greeter.*'
 	define may 'program = asks' '[allow]' 'call = greeter.** !greeter.b'
 	define denied 'program = asks' '[allow]' 'call = ** !greeter.**'
 	thoxctl start greeter asks
-	wait_until logged asks 0
+	wait_until logged asks 'asked	0'
 	run thoxctl graph
 	assert_status 0
 	[ "${lines[0]}" = "digraph thox {" ]

@@ -67,10 +67,10 @@ asks() {
 @test "who has given up waiting is forgotten" {
 	install_program stay 'print("stays") os.sleep(60)'
 	define web 'program = stay' 'type = oneshot'
-	install_program asks 'print(os.wait(os.call{ctx = 0, name = "service.start", args = {"web"}, timeout = 0.3}))'
+	install_program asks 'print("answered", os.wait(os.call{ctx = 0, name = "service.start", args = {"web"}, timeout = 0.3}))'
 	define asks 'program = asks' 'type = oneshot' '[allow]' 'call = service.**' 'run = web'
 	thoxctl start asks
-	wait_until logged asks "5	"
+	wait_until logged asks "answered	5"
 	state_is web starting
 	thoxctl stop web
 }
