@@ -488,3 +488,38 @@ said() {
 		nodes_go_on 3
 	done
 }
+
+is_held() {
+	[[ $(thoxctl --json ps | jq -r '.[] | select(.service == "'"$1"'") | .state') == paused ]]
+}
+
+used_more() {
+	(($(thoxctl --json ps | jq '.[] | select(.service == "busy") | .cpu_us') > $1))
+}
+
+@test "one that was held for what it used goes on, and is held again" {
+	local used
+
+	install_program busy 'while true do end'
+	define busy 'program = busy' '[limits]' 'cpu-percent = 10'
+	thoxctl start busy
+	wait_until is_held busy
+	kill_thoxd
+	used=$(thoxctl --json ps | jq '.[] | select(.service == "busy") | .cpu_us')
+	wait_until used_more $((used + 200000))
+	wait_until is_held busy
+}
+
+@test "one that was stopped by hand stays so, until it is continued" {
+	local pid
+
+	define stay 'program = stay'
+	thoxctl start stay
+	pid=$(field stay pid)
+	thoxctl pause "$pid"
+	kill_thoxd
+	is_held stay
+	thoxctl resume "$pid"
+	[[ $(thoxctl --json ps | jq -r '.[0].state') == running ]]
+	[[ $(field stay pid) == "$pid" ]]
+}

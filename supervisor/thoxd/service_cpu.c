@@ -83,6 +83,8 @@ void service_cpu_begin(struct service_process *p)
 		return;
 	p->cpu.looked_ns = clock_ns();
 	p->cpu.used_us = status_cpu_us(p->pid);
+	/* One that is taken over was stopped by a former thoxd's like. */
+	p->cpu.held = p->starter.run->paused;
 	look_after(p, LOOK_S);
 }
 

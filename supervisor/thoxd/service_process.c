@@ -19,6 +19,7 @@
 #include "thoxd/run_adopt.h"
 #include "thoxd/service.h"
 #include "thoxd/services.h"
+#include "thoxd/status.h"
 
 static struct service_process *process_of(struct starter *st)
 {
@@ -438,7 +439,9 @@ int service_process_adopt(struct service_instance *in, enum machine_slot slot,
 	}
 	p->starter.run->principal.in_waiting = r->waits;
 	p->starter.run->principal.kept = r->key;
+	p->starter.run->paused = status_is_stopped(pid);
 	in->process[slot] = p;
+	service_cpu_begin(p);
 	return 0;
 }
 

@@ -85,6 +85,15 @@ uint64_t status_cpu_us(pid_t pid)
 	       (uint64_t)used.tv_nsec / 1000u;
 }
 
+bool status_is_stopped(pid_t pid)
+{
+	char file[PROC_BYTES], state[32];
+
+	read_proc(pid, "status", file);
+	return proc_field(file, "State", state, sizeof(state)) &&
+	       state[0] == 'T';
+}
+
 uint64_t status_memory_bytes(pid_t pid)
 {
 	char file[PROC_BYTES];

@@ -16,6 +16,7 @@ struct run;
 struct server;
 
 uint64_t status_cpu_us(pid_t pid);	 /* 0: unknown */
+bool status_is_stopped(pid_t pid);	 /* by a signal */
 uint64_t status_memory_bytes(pid_t pid); /* resident */
 
 void status_write_run(struct mp_writer *w, const struct run *run);
