@@ -523,3 +523,18 @@ used_more() {
 	[[ $(thoxctl --json ps | jq -r '.[0].state') == running ]]
 	[[ $(field stay pid) == "$pid" ]]
 }
+
+@test "one that a call started is stopped when nobody calls it any more" {
+	local pid
+
+	install_program greeter <<-'LUA'
+		local daemon = require "daemon"
+		daemon.rpc.greeter.greet = function() return os.pid() end
+	LUA
+	define greeter 'program = greeter' 'activation = call' 'ready = bind' \
+		'idle-timeout = 10s'
+	pid=$(thoxctl call greeter.greet)
+	kill_thoxd
+	[[ $(field greeter pid) == "$pid" ]]
+	wait_until state_is greeter inactive
+}

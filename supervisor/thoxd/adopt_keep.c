@@ -183,6 +183,7 @@ static void fill_instance(struct record_instance *r,
 	snprintf(r->service, sizeof(r->service), "%s", in->service->name);
 	r->number = in->number;
 	r->wanted = is_wanted(in->service);
+	r->by_call = in->service->by_call;
 	fill_machine(r, &in->machine);
 	r->since_ms = in->since_ms;
 	r->good = in->good;

@@ -14,7 +14,7 @@
 #include "base/util.h"
 
 enum items {
-	INSTANCE_ITEMS = 29,
+	INSTANCE_ITEMS = 30,
 	PROCESS_ITEMS = 22,
 	NAME_ITEMS = 5,
 	LINK_ITEMS = 14,
@@ -96,6 +96,7 @@ void record_write_instance(struct mp_writer *w, const struct record_instance *i)
 	mp_write_bool(w, i->failing);
 	mp_write_bool(w, i->trial);
 	mp_write_bool(w, i->wanted);
+	mp_write_bool(w, i->by_call);
 	mp_write_uint(w, i->ready_ms);
 	mp_write_uint(w, i->changed_ms);
 	mp_write_uint(w, i->failures);
@@ -136,6 +137,7 @@ int record_read_instance(struct mp_bytes b, struct record_instance *ret)
 	i.failing = mp_read_bool(&r);
 	i.trial = mp_read_bool(&r);
 	i.wanted = mp_read_bool(&r);
+	i.by_call = mp_read_bool(&r);
 	i.ready_ms = mp_read_uint(&r);
 	i.changed_ms = mp_read_uint(&r);
 	i.failures = (uint32_t)read_up_to(&r, UINT32_MAX);

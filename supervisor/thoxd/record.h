@@ -40,7 +40,8 @@ struct record_instance {
 	enum machine_state state;
 	enum machine_reason reason;
 	bool start_again, reload_again, failing, trial;
-	bool wanted; /* a start was under way */
+	bool wanted;  /* a start was under way */
+	bool by_call; /* so its service was started */
 	uint64_t ready_ms, changed_ms;
 	uint32_t failures, restarts;
 	struct mp_bytes times; /* of the last restarts: an encoded array */

@@ -381,6 +381,8 @@ void instance_restore(struct service_instance *in,
 	memcpy(in->last.reason, r->last_reason, sizeof(in->last.reason));
 	set_text(&in->last.detail, r->last_detail);
 	set_text(&in->detail, r->detail);
+	if (r->by_call)
+		in->service->by_call = true;
 	if (r->wanted)
 		in->service->wanted = true;
 	set_watchdog(in, MACHINE_STARTING);

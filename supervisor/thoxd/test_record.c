@@ -38,6 +38,7 @@ static struct record_instance an_instance(void)
 		.reason = REASON_RELOADED,
 		.reload_again = true,
 		.trial = true,
+		.by_call = true,
 		.ready_ms = 1000,
 		.changed_ms = 2000,
 		.failures = 2,
@@ -116,7 +117,7 @@ static void test_an_instance(void)
 	CHECK_EQ(back.state, MACHINE_SETTLING);
 	CHECK_EQ(back.reason, REASON_RELOADED);
 	CHECK(!back.start_again && back.reload_again && !back.failing);
-	CHECK(back.trial && !back.wanted);
+	CHECK(back.trial && !back.wanted && back.by_call);
 	CHECK(back.ready_ms == 1000 && back.changed_ms == 2000);
 	CHECK(back.failures == 2 && back.restarts == 5);
 	CHECK(back.times.size == 3 && memcmp(back.times.p, two_times, 3) == 0);
