@@ -92,6 +92,30 @@ local function serve(rules, request, fixed, ...)
 	return forward(rules, request, fixed, ...)
 end
 
+-- The same, for who does not log: what was found out about a name is kept, for
+-- so many names, since a child may think of any.
+local NAMES_MAX = 1000
+
+local function quick_serve(rules, fixed)
+	local up, pass = os.up, thox.forward
+	local known, n = {}, 0
+
+	return function(request, ...)
+		local name = request.name
+		local to = known[name]
+		if to then
+			return pass(request, fixed or up(request.pid) or up_of(request), to, ...)
+		end
+		if name ~= "process.run" and not refuse(rules, name) then
+			if n >= NAMES_MAX then
+				known, n = {}, 0
+			end
+			known[name], n = rename(rules.names, name), n + 1
+		end
+		return serve(rules, request, fixed, ...)
+	end
+end
+
 -- What the child pushes, and what it listens to, goes on as it was.
 local function pass_push(rules, request, fixed, ...)
 	if not refuse(rules, request.name) then
@@ -178,18 +202,15 @@ function interpose(rules, fixed)
 	if fixed and not pcall(thox.last, fixed, close) then
 		return nil
 	end
-	local functions = { serve, pass_push, pass_listen }
-	if rules.log then
-		functions = { logged_serve, logged(pass_push, "push"), logged(pass_listen, "listen") }
-	end
-	local function bound(fn)
+	local function bound(fn, kind)
+		fn = rules.log and kind and logged(fn, kind) or fn
 		return function(request, ...)
 			return fn(rules, request, fixed, ...)
 		end
 	end
-	thox.serve(ctx, "", bound(functions[1]))
-	thox.hear(ctx, "", bound(functions[2]))
-	thox.listened(ctx, bound(functions[3]))
+	thox.serve(ctx, "", rules.log and bound(logged_serve) or quick_serve(rules, fixed))
+	thox.hear(ctx, "", bound(pass_push, "push"))
+	thox.listened(ctx, bound(pass_listen, "listen"))
 	return ctx
 end
 
@@ -207,6 +228,11 @@ local function check_patterns(what, patterns)
 			error(("%s: no pattern of names: %s"):format(what, tostring(pattern)), 3)
 		end
 	end
+end
+
+-- What is changed afterwards has no effect.
+local function copy(patterns)
+	return patterns and table.move(patterns, 1, #patterns, 1, {})
 end
 
 -- true, patterns of what is logged, or a function that gets each entry
@@ -245,7 +271,7 @@ function M.filter(options)
 		check_patterns("log", options.log)
 	end
 	return interpose({
-		allow = options.allow, deny = options.deny, log = logger(options.log),
+		allow = copy(options.allow), deny = copy(options.deny), log = logger(options.log),
 	})
 end
 
@@ -254,14 +280,14 @@ function M.translate(names)
 	if type(names) ~= "table" then
 		error("names are wanted: {old = \"new\"}", 2)
 	end
-	local back = {}
+	local further, back = {}, {}
 	for old, new in pairs(names) do
 		if type(old) ~= "string" or type(new) ~= "string" then
 			error("names are wanted: {old = \"new\"}", 2)
 		end
-		back[new] = old
+		further[old], back[new] = new, old
 	end
-	return interpose({ names = names, back = back })
+	return interpose({ names = further, back = back })
 end
 
 return M
