@@ -613,9 +613,16 @@ static bool inject(pid_t pid, unsigned long nr, unsigned long arg)
 
 	if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) < 0)
 		return false;
-	ptrace(PTRACE_INTERRUPT, pid, NULL, NULL);
-	waitpid(pid, &status, __WALL);
-	ptrace(PTRACE_GETREGS, pid, NULL, &regs);
+	for (;;) {
+		ptrace(PTRACE_INTERRUPT, pid, NULL, NULL);
+		if (waitpid(pid, &status, __WALL) != pid || !WIFSTOPPED(status))
+			return false;
+		ptrace(PTRACE_GETREGS, pid, NULL, &regs);
+		if (regs.orig_rax != (unsigned long)-1)
+			break;
+		ptrace(PTRACE_CONT, pid, NULL, NULL); /* is on its way */
+		usleep(1000);
+	}
 	regs.orig_rax = (unsigned long)-1;
 	regs.rax = nr;
 	regs.rdi = arg;

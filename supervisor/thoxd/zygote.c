@@ -518,13 +518,14 @@ static void on_refill(struct ev_loop *loop, ev_timer *timer, int events)
 
 static int take_description(struct zygote *z, const struct zygote_message *m)
 {
-	z->lua = strndup(m->lua.p, m->lua.size);
+	z->lua = strndup(m->lua.size ? m->lua.p : "", m->lua.size);
 	z->landlock_abi = m->landlock_abi;
 	z->mdwe = m->mdwe;
 	z->layers = malloc(m->layers.size + 1);
 	if (!z->lua || !z->layers)
 		return -ENOMEM;
-	memcpy(z->layers, m->layers.p, m->layers.size);
+	if (m->layers.size > 0)
+		memcpy(z->layers, m->layers.p, m->layers.size);
 	z->layers_size = m->layers.size;
 	return 0;
 }
