@@ -350,11 +350,12 @@ static inline void end_runs(void)
 {
 	char command[128];
 
-	for (unsigned i = 0; i < n_played; i++) {
+	for (unsigned i = 0; i < n_played; i++)
 		if (played[i]->pid) {
 			kill(played[i]->pid, SIGKILL);
-			tell_exit(played[i]);
+			tell_exit(played[i]); /* which serves them all */
 		}
+	for (unsigned i = 0; i < n_played; i++) {
 		for (unsigned k = 0; k < 4; k++)
 			fd_close(played[i]->fds[k]);
 		free(played[i]);
