@@ -67,6 +67,10 @@ teardown() { stop_thox; }
 	[[ ${lines[3]} == *"open a file"*" no" ]]
 }
 
+has_greeted() {
+	[[ $(thoxctl logs hello 2>&1) == *"Good morning, everybody!"* ]]
+}
+
 @test "the definitions of services do what they say" {
 	local file
 
@@ -83,6 +87,5 @@ teardown() { stop_thox; }
 	run -0 thoxctl --json list hello
 	[[ $(jq '.[0].next_ms' <<<"$output") -gt 0 ]]
 	thoxctl start hello
-	run -0 thoxctl logs hello
-	[[ $output == *"Good morning, everybody!"* ]]
+	wait_until has_greeted
 }

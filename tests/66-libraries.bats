@@ -52,6 +52,30 @@ teardown() {
 	[ "$output" = "[]" ]
 }
 
+@test "a function that is assigned after the first one is there from the first call on" {
+	service slow <<-'LUA'
+		local daemon = require "daemon"
+		local called, n = false, 0
+		function daemon.rpc.slow.first() called = true end
+		repeat n = n + 1 until called
+		for i = 1, 1000000 do n = n + i end -- the next call comes
+		function daemon.rpc.slow.second() return 2 end
+		function daemon.rpc.slow.below.third() return 3 end
+		os.sleep(60)
+	LUA
+	start_client slow
+	passes <<-'LUA'
+		repeat local s = call("slow.first") until s == status.OK
+		local s, answer = call("slow.second")
+		is(s, status.OK)
+		is(answer, 2)
+		s, answer = call("slow.below.third.and.more")
+		is(s, status.OK)
+		is(answer, 3)
+		is(call("slow.fourth"), status.NOT_FOUND)
+	LUA
+}
+
 @test "a deadline of rpc is the callee's, too" {
 	service slow <<-'LUA'
 		local daemon = require "daemon"

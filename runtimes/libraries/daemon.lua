@@ -2,7 +2,11 @@
 -- main task waits elsewhere. When the main function returns, the process goes
 -- on as long as there are any.
 
+local task = require "task"
 local thox = require "thox"
+
+-- How often a millisecond is waited for a function that is still to come.
+local TRIES_MAX = 250
 
 -- Whoever is asked for what he does not have says so, or his caller would wait.
 local function not_there(request)
@@ -12,7 +16,10 @@ end
 -- --- on the bus ---------------------------------------------------------------
 
 local functions = {} -- by name: the name that is bound for it
+local served = {} -- by name: the function
 local users = {} -- by bound name: how many functions are there for which it is
+local assigner -- the task that assigned the last one
+local binding_now = 0
 
 -- A name of several parts binds all but the last, another itself; nothing is
 -- bound below what is bound already.
@@ -25,13 +32,47 @@ local function binding(name)
 	return above or at
 end
 
+-- A name is bound with its first function, and called from then on. Whoever
+-- assigns it may be about to assign others: until he waits or has ended.
+local function may_come()
+	for _, t in ipairs(task.list()) do
+		if t.id == assigner then
+			return binding_now > 0 or not t.waiting
+		end
+	end
+	return binding_now > 0
+end
+
+local function find(name)
+	while name and not served[name] do
+		name = name:match("^(.*)%.")
+	end
+	return served[name]
+end
+
+local function not_there_yet(request, ...)
+	local tries = 0
+	while not find(request.name) and tries < TRIES_MAX and may_come() do
+		os.sleep(0.001)
+		tries = tries + 1
+	end
+	return (find(request.name) or not_there)(request, ...)
+end
+
+local function bind(at)
+	binding_now = binding_now + 1
+	local ok, err = pcall(os.bind, at)
+	binding_now = binding_now - 1
+	return ok, err
+end
+
 local function remove(name)
 	local at = functions[name]
 	local left = users[at] - 1
 
-	functions[name] = nil
+	functions[name], served[name] = nil, nil
 	users[at] = left > 0 and left or nil
-	thox.serve(0, name, users[name] and not_there)
+	thox.serve(0, name, users[name] and not_there_yet)
 	if left == 0 then
 		thox.serve(0, at, nil)
 	end
@@ -39,6 +80,7 @@ local function remove(name)
 end
 
 local function add(name, fn)
+	served[name] = fn
 	if functions[name] then
 		thox.serve(0, name, fn)
 		return
@@ -48,12 +90,13 @@ local function add(name, fn)
 
 	users[at] = (users[at] or 0) + 1
 	functions[name] = at
+	assigner = task.getid()
 	if first then
-		thox.serve(0, at, not_there)
+		thox.serve(0, at, not_there_yet)
 	end
 	thox.serve(0, name, fn)
 	if first then
-		local ok, err = pcall(os.bind, at)
+		local ok, err = bind(at)
 		if not ok then
 			remove(name)
 			error(err, 0)

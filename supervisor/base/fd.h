@@ -26,5 +26,8 @@ int fd_from_bytes(const char *name, const void *data, size_t size, int *ret_fd);
 int fd_set_nonblocking(int fd);
 int fd_set_cloexec(int fd, int on);
 
+/* As many descriptors as this process may have. */
+void fd_raise_limit(void);
+
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t clock_ns(void);

@@ -152,12 +152,9 @@ static void clean_descriptors(int ready_fd)
 /* Everybody below inherits these. */
 static void set_limits(void)
 {
-	struct rlimit nofile, none = { 0, 0 };
+	const struct rlimit none = { 0, 0 };
 
-	if (getrlimit(RLIMIT_NOFILE, &nofile) == 0) {
-		nofile.rlim_cur = nofile.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &nofile);
-	}
+	fd_raise_limit();
 	setrlimit(RLIMIT_CORE, &none);
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	umask(0077);

@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -62,17 +61,6 @@ static const struct confine_call calls[] = {
 	{ SCMP_SYS(exit_group), "the end" },
 };
 
-/* A pipe for each stream of each service. */
-static void raise_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 static int open_root(const char *path)
 {
 	int fd;
@@ -113,7 +101,7 @@ int main(int argc, char **argv)
 	}
 	fd_set_cloexec(LOGD_LINK_FD, 1);
 	signal(SIGPIPE, SIG_IGN);
-	raise_descriptors();
+	fd_raise_limit(); /* a pipe for each stream of each service */
 	root = open_root(argv[1]);
 	r = argc > 2 ? journal_open(argv[2], &journal) : 0;
 	if (r < 0)

@@ -24,7 +24,7 @@ struct head {
 
 void mp_reader_init(struct mp_reader *r, const void *data, size_t size)
 {
-	r->p = data;
+	r->p = size ? data : ""; /* an empty one may be nowhere */
 	r->end = r->p + size;
 	r->bad = false;
 	r->n_ext = 0;

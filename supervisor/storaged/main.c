@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,17 +22,6 @@
 static void report(const char *text)
 {
 	log_warnx("%s", text);
-}
-
-/* A link for each caller, and for each context that was handed out. */
-static void raise_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static bool is_link(int fd)
@@ -120,7 +108,8 @@ int main(int argc, char **argv)
 	}
 	fd_set_cloexec(STORAGED_LINK_FD, 1);
 	signal(SIGPIPE, SIG_IGN);
-	raise_descriptors();
+	/* a link for each caller, and for each context that was handed out */
+	fd_raise_limit();
 	loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
 	if (!loop)
 		log_fatalx("there is no epoll");

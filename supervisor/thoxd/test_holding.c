@@ -2,6 +2,7 @@
 
 #include "thoxd/holding.h"
 
+#include "base/fd.h"
 #include "base/tap.h"
 #include "thoxd/test_actor.h"
 
@@ -593,6 +594,7 @@ static void test_any_order(void)
 
 int main(void)
 {
+	fd_raise_limit();
 	RUN(test_share);
 	RUN(test_lies);
 	RUN(test_broken_messages);
