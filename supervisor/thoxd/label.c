@@ -13,16 +13,10 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "thoxd/server.h"
+#include "thoxd/state_file.h"
 
 #define LABEL_FILE    "label"
 #define LABEL_UNNAMED "localhost"
-
-static int file_path(const struct server *s, const char *suffix,
-		     char ret[PATH_MAX + 16])
-{
-	return snprintf(ret, PATH_MAX + 16, "%s/" LABEL_FILE "%s",
-			s->instance->state, suffix);
-}
 
 static bool take(struct server *s, const char *label)
 {
@@ -35,10 +29,10 @@ static bool take(struct server *s, const char *label)
 static bool take_kept(struct server *s)
 {
 	_cleanup_(fd_closep) int fd = -1;
-	char path[PATH_MAX + 16], label[NAME_MAX_BYTES + 2];
+	char path[STATE_FILE_PATH_BYTES], label[NAME_MAX_BYTES + 2];
 	ssize_t n;
 
-	file_path(s, "", path);
+	state_file_path(s, LABEL_FILE, path);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return false;
@@ -64,29 +58,21 @@ void label_init(struct server *s)
 		strcpy(s->label, LABEL_UNNAMED);
 }
 
-static int keep(const struct server *s, const char *label)
+static int write_label(int fd, const void *user)
 {
-	_cleanup_(fd_closep) int fd = -1;
-	char path[PATH_MAX + 16], draft[PATH_MAX + 16],
-		line[NAME_MAX_BYTES + 2];
-	int r;
+	char line[NAME_MAX_BYTES + 2];
 
-	file_path(s, "", path);
-	file_path(s, ".new", draft);
-	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	r = fd_write_all(fd, line,
-			 (size_t)snprintf(line, sizeof(line), "%s\n", label));
-	if (r == 0 && rename(draft, path) < 0)
-		r = -errno;
-	return r;
+	return fd_write_all(fd, line,
+			    (size_t)snprintf(line, sizeof(line), "%s\n",
+					     (const char *)user));
 }
 
 int label_set(struct server *s, const char *label)
 {
-	int r = name_valid(label) ? keep(s, label) : -EINVAL;
+	int r = -EINVAL;
 
+	if (name_valid(label))
+		r = state_file_replace(s, LABEL_FILE, write_label, label);
 	if (r == 0)
 		take(s, label);
 	return r;

@@ -6,8 +6,6 @@
  */
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +17,7 @@
 #include "thoxd/server.h"
 #include "thoxd/service.h"
 #include "thoxd/services.h"
+#include "thoxd/state_file.h"
 
 #define FILE_NAME "services"
 
@@ -66,15 +65,9 @@ bool services_enabled(const struct service *sv)
 
 /* --- the file ------------------------------------------------------------- */
 
-static void path_of(const struct services *m, const char *suffix,
-		    char ret[PATH_MAX + 16])
+static int write_lines(int fd, const void *user)
 {
-	snprintf(ret, PATH_MAX + 16, "%s/" FILE_NAME "%s",
-		 m->server->instance->state, suffix);
-}
-
-static int write_lines(const struct services *m, int fd)
-{
+	const struct services *m = user;
 	struct said *said, *after;
 	int r = 0;
 
@@ -94,21 +87,7 @@ static int write_lines(const struct services *m, int fd)
 
 static int save(const struct services *m)
 {
-	char path[PATH_MAX + 16], draft[PATH_MAX + 16];
-	_cleanup_(fd_closep) int fd = -1;
-	int r;
-
-	path_of(m, "", path);
-	path_of(m, ".new", draft);
-	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	r = write_lines(m, fd);
-	if (r == 0 && rename(draft, path) < 0)
-		r = -errno;
-	if (r < 0)
-		(void)unlink(draft);
-	return r;
+	return state_file_replace(m->server, FILE_NAME, write_lines, m);
 }
 
 int services_enable(struct services *m, const char *name, bool on)
@@ -152,10 +131,10 @@ static void read_line(struct services *m, const char *line)
 
 int services_enabled_load(struct services *m)
 {
-	char path[PATH_MAX + 16], line[SERVICE_NAME_BYTES + 32];
+	char path[STATE_FILE_PATH_BYTES], line[SERVICE_NAME_BYTES + 32];
 	FILE *f;
 
-	path_of(m, "", path);
+	state_file_path(m->server, FILE_NAME, path);
 	f = fopen(path, "re");
 	if (!f)
 		return errno == ENOENT ? 0 : -errno;

@@ -8,9 +8,7 @@
  */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +22,7 @@
 #include "thoxd/server.h"
 #include "thoxd/service.h"
 #include "thoxd/services.h"
+#include "thoxd/state_file.h"
 
 #define FILE_NAME "schedules"
 #define SECOND_NS 1000000000LL
@@ -56,15 +55,9 @@ static int64_t offset_ns(void)
 
 /* --- the file ------------------------------------------------------------- */
 
-static void path_of(const struct services *m, const char *suffix,
-		    char ret[PATH_MAX + 16])
+static int write_lines(int fd, const void *user)
 {
-	snprintf(ret, PATH_MAX + 16, "%s/" FILE_NAME "%s",
-		 m->server->instance->state, suffix);
-}
-
-static int write_lines(struct services *m, int fd)
-{
+	const struct services *m = user;
 	struct service *sv, *after;
 	int r = 0;
 
@@ -84,23 +77,9 @@ static int write_lines(struct services *m, int fd)
 
 /* Not synced: after a crash of the machine a time may seem to have been
  * missed that came just before. */
-static int save(struct services *m)
+static int save(const struct services *m)
 {
-	char path[PATH_MAX + 16], draft[PATH_MAX + 16];
-	_cleanup_(fd_closep) int fd = -1;
-	int r;
-
-	path_of(m, "", path);
-	path_of(m, ".new", draft);
-	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	r = write_lines(m, fd);
-	if (r == 0 && rename(draft, path) < 0)
-		r = -errno;
-	if (r < 0)
-		(void)unlink(draft);
-	return r;
+	return state_file_replace(m->server, FILE_NAME, write_lines, m);
 }
 
 static void read_line(struct services *m, const char *line)
@@ -123,10 +102,10 @@ static void read_line(struct services *m, const char *line)
 
 static void load(struct services *m)
 {
-	char path[PATH_MAX + 16], line[SERVICE_NAME_BYTES + 32];
+	char path[STATE_FILE_PATH_BYTES], line[SERVICE_NAME_BYTES + 32];
 	FILE *f;
 
-	path_of(m, "", path);
+	state_file_path(m->server, FILE_NAME, path);
 	f = fopen(path, "re");
 	if (!f) {
 		if (errno != ENOENT)
