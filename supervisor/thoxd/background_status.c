@@ -6,26 +6,9 @@
 #include "service/machine.h"
 #include "thoxd/background.h"
 #include "thoxd/bus.h"
+#include "thoxd/field.h"
 #include "thoxd/principal.h"
 #include "thoxd/run.h"
-
-static void text(struct mp_writer *w, const char *key, const char *value)
-{
-	mp_write_str(w, key);
-	mp_write_str(w, value);
-}
-
-static void number(struct mp_writer *w, const char *key, uint64_t value)
-{
-	mp_write_str(w, key);
-	mp_write_uint(w, value);
-}
-
-static void flag(struct mp_writer *w, const char *key, bool value)
-{
-	mp_write_str(w, key);
-	mp_write_bool(w, value);
-}
 
 static const char why[] = "by thox-exec -d: gone at its end";
 
@@ -60,12 +43,12 @@ static void write_common(struct mp_writer *w, const struct background *b)
 {
 	const struct run *run = b->starter.run;
 
-	text(w, "name", b->name);
-	text(w, "state", background_state(b));
-	text(w, "why", why);
-	number(w, "since_ms", run ? run->started_ms : 0);
-	number(w, "pid", run ? (uint64_t)run_pid(run) : 0);
-	number(w, "restarts", 0);
+	field_text(w, "name", b->name);
+	field_text(w, "state", background_state(b));
+	field_text(w, "why", why);
+	field_number(w, "since_ms", run ? run->started_ms : 0);
+	field_number(w, "pid", run ? (uint64_t)run_pid(run) : 0);
+	field_number(w, "restarts", 0);
 }
 
 static void write_instance(struct mp_writer *w, const struct background *b)
@@ -74,8 +57,8 @@ static void write_instance(struct mp_writer *w, const struct background *b)
 
 	mp_write_map(w, 9);
 	write_common(w, b);
-	number(w, "version", run ? run->version : 0);
-	number(w, "other_pid", 0);
+	field_number(w, "version", run ? run->version : 0);
+	field_number(w, "other_pid", 0);
 	write_names(w, "names", run);
 }
 
@@ -86,12 +69,12 @@ void background_status_write(struct mp_writer *w, const struct background *b,
 
 	mp_write_map(w, 13 + detailed);
 	write_common(w, b);
-	flag(w, "enabled", false);
-	flag(w, "transient", true);
-	text(w, "type", "simple");
-	text(w, "program", run ? run->principal.program : "");
-	number(w, "instances_wanted", 1);
-	number(w, "instances_running", b->client ? 0 : 1);
+	field_flag(w, "enabled", false);
+	field_flag(w, "transient", true);
+	field_text(w, "type", "simple");
+	field_text(w, "program", run ? run->principal.program : "");
+	field_number(w, "instances_wanted", 1);
+	field_number(w, "instances_running", b->client ? 0 : 1);
 	write_names(w, "provides", run);
 	if (!detailed)
 		return;

@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/util.h"
+#include "thoxd/field.h"
 #include "thoxd/making.h"
 #include "thoxd/run.h"
 #include "thoxd/server.h"
@@ -77,25 +78,13 @@ int events_subscribe(struct events *e, int *ret_fd)
 
 /* --- records -------------------------------------------------------------- */
 
-static void text(struct mp_writer *w, const char *key, const char *value)
-{
-	mp_write_str(w, key);
-	mp_write_str(w, value ? value : "");
-}
-
-static void number(struct mp_writer *w, const char *key, uint64_t value)
-{
-	mp_write_str(w, key);
-	mp_write_uint(w, value);
-}
-
 /* @n keys follow. */
 static void begin(struct mp_writer *w, const char *type, uint32_t n)
 {
 	mp_writer_init_heap(w);
 	mp_write_map(w, 2 + n);
-	text(w, "type", type);
-	number(w, "time_ms", services_time_ms());
+	field_text(w, "type", type);
+	field_number(w, "time_ms", services_time_ms());
 }
 
 /* 0; -EAGAIN: no room; else it is gone. */
@@ -114,7 +103,7 @@ static int post_lost(struct subscriber *sub)
 	if (sub->lost == 0)
 		return 0;
 	begin(&w, "lost", 1);
-	number(&w, "count", sub->lost);
+	field_number(&w, "count", sub->lost);
 	r = mp_writer_end(&w);
 	r = r < 0 ? -EAGAIN : post(sub, &w);
 	mp_writer_deinit(&w);
@@ -154,13 +143,14 @@ void events_service(struct server *s, const struct service_instance *in,
 		return;
 	instance_name(in, name);
 	begin(&w, "service", 6);
-	text(&w, "service", name);
-	text(&w, "from", machine_state_name(from));
-	text(&w, "state", machine_state_name(in->machine.state));
-	text(&w, "why",
-	     in->detail ? in->detail : machine_reason_text(in->machine.reason));
-	number(&w, "pid", (uint64_t)instance_pid(in));
-	number(&w, "restarts", in->machine.restart.count);
+	field_text(&w, "service", name);
+	field_text(&w, "from", machine_state_name(from));
+	field_text(&w, "state", machine_state_name(in->machine.state));
+	field_text(&w, "why",
+		   in->detail ? in->detail
+			      : machine_reason_text(in->machine.reason));
+	field_number(&w, "pid", (uint64_t)instance_pid(in));
+	field_number(&w, "restarts", in->machine.restart.count);
 	tell(&s->events, &w);
 }
 
@@ -171,11 +161,11 @@ void events_started(struct server *s, const struct run *run)
 	if (s->events.n == 0)
 		return;
 	begin(&w, "started", 5);
-	number(&w, "pid", (uint64_t)run_pid(run));
-	text(&w, "name", run->name);
-	number(&w, "version", run->version);
-	text(&w, "runtime", run->runtime);
-	text(&w, "service", run->service);
+	field_number(&w, "pid", (uint64_t)run_pid(run));
+	field_text(&w, "name", run->name);
+	field_number(&w, "version", run->version);
+	field_text(&w, "runtime", run->runtime);
+	field_text(&w, "service", run->service);
 	tell(&s->events, &w);
 }
 
@@ -187,13 +177,13 @@ void events_ended(struct server *s, const struct run *run,
 	if (s->events.n == 0)
 		return;
 	begin(&w, "ended", 6);
-	number(&w, "pid", (uint64_t)end->exit->pid);
-	text(&w, "name", run->name);
-	text(&w, "service", run->service);
-	number(&w, end->result->signalled ? "signal" : "code",
-	       (uint64_t)end->result->code);
-	text(&w, "reason", end->result->reason);
-	text(&w, "detail", end->result->detail);
+	field_number(&w, "pid", (uint64_t)end->exit->pid);
+	field_text(&w, "name", run->name);
+	field_text(&w, "service", run->service);
+	field_number(&w, end->result->signalled ? "signal" : "code",
+		     (uint64_t)end->result->code);
+	field_text(&w, "reason", end->result->reason);
+	field_text(&w, "detail", end->result->detail);
 	tell(&s->events, &w);
 }
 
@@ -210,8 +200,8 @@ void events_store(struct server *s, enum store_dir dir,
 	if (s->events.n == 0)
 		return;
 	begin(&w, types[entry->event], 3);
-	text(&w, "directory", store_dir_name(dir));
-	text(&w, "name", entry->name);
-	number(&w, "version", entry->version);
+	field_text(&w, "directory", store_dir_name(dir));
+	field_text(&w, "name", entry->name);
+	field_number(&w, "version", entry->version);
 	tell(&s->events, &w);
 }

@@ -9,6 +9,7 @@
 
 #include "base/util.h"
 #include "thoxd/child.h"
+#include "thoxd/field.h"
 #include "thoxd/native.h"
 #include "thoxd/policy.h"
 #include "thoxd/run.h"
@@ -65,18 +66,6 @@ static int read_process(struct native_call *c, struct run **ret)
 /* --- what they are --------------------------------------------------------
  */
 
-static void text(struct mp_writer *w, const char *key, const char *value)
-{
-	mp_write_str(w, key);
-	mp_write_str(w, value);
-}
-
-static void number(struct mp_writer *w, const char *key, uint64_t value)
-{
-	mp_write_str(w, key);
-	mp_write_uint(w, value);
-}
-
 static void seconds(struct mp_writer *w, const char *key, double value)
 {
 	mp_write_str(w, key);
@@ -91,16 +80,16 @@ static void write_process(struct mp_writer *w, const struct run *run,
 
 	mp_write_map(w, 4 + !!p->parent + !!p->program[0] + !!p->service[0] +
 				more);
-	number(w, "pid", (uint64_t)run_pid(run));
-	text(w, "name", run->name);
-	text(w, "runtime", run->runtime);
-	text(w, "state", run_state(run));
+	field_number(w, "pid", (uint64_t)run_pid(run));
+	field_text(w, "name", run->name);
+	field_text(w, "runtime", run->runtime);
+	field_text(w, "state", run_state(run));
 	if (p->parent)
-		number(w, "parent", (uint64_t)p->parent->pid);
+		field_number(w, "parent", (uint64_t)p->parent->pid);
 	if (p->program[0])
-		text(w, "program", p->program);
+		field_text(w, "program", p->program);
 	if (p->service[0])
-		text(w, "service", p->service);
+		field_text(w, "service", p->service);
 }
 
 static void write_limits(struct mp_writer *w, const struct run *run)
@@ -108,11 +97,11 @@ static void write_limits(struct mp_writer *w, const struct run *run)
 	mp_write_str(w, "limits");
 	mp_write_map(w,
 		     3 + !!run->memory_bytes + !!run->cpu_ms + !!run->wall_ms);
-	number(w, "tasks", run->tasks);
-	number(w, "descriptors", run->descriptors);
-	number(w, "processes", budget_limit(run->budget));
+	field_number(w, "tasks", run->tasks);
+	field_number(w, "descriptors", run->descriptors);
+	field_number(w, "processes", budget_limit(run->budget));
 	if (run->memory_bytes)
-		number(w, "memory", run->memory_bytes);
+		field_number(w, "memory", run->memory_bytes);
 	if (run->cpu_ms)
 		seconds(w, "cpu", (double)run->cpu_ms / 1e3);
 	if (run->wall_ms)
@@ -135,10 +124,10 @@ int native_process_info(struct native_call *c)
 	}
 	pid = run_pid(run);
 	write_process(w, run, 5);
-	number(w, "version", run->version);
+	field_number(w, "version", run->version);
 	seconds(w, "started", (double)run->started_ms / 1e3);
 	seconds(w, "cpu", (double)status_cpu_us(pid) / 1e6);
-	number(w, "memory", status_memory_bytes(pid));
+	field_number(w, "memory", status_memory_bytes(pid));
 	write_limits(w, run);
 	c->n_values = 1;
 	return STATUS_OK;

@@ -3,27 +3,10 @@
 #include "thoxd/service_status.h"
 
 #include "rpc/mp.h"
+#include "thoxd/field.h"
 #include "thoxd/service.h"
 #include "thoxd/services.h"
 #include "thoxd/status.h"
-
-static void text(struct mp_writer *w, const char *key, const char *value)
-{
-	mp_write_str(w, key);
-	mp_write_str(w, value ? value : "");
-}
-
-static void number(struct mp_writer *w, const char *key, uint64_t value)
-{
-	mp_write_str(w, key);
-	mp_write_uint(w, value);
-}
-
-static void flag(struct mp_writer *w, const char *key, bool value)
-{
-	mp_write_str(w, key);
-	mp_write_bool(w, value);
-}
 
 static void names(struct mp_writer *w, const char *key,
 		  const struct names *list)
@@ -44,11 +27,11 @@ static void write_end(struct mp_writer *w, const struct service_end *e)
 		return;
 	}
 	mp_write_map(w, 5);
-	number(w, "pid", (uint64_t)e->pid);
-	number(w, e->signalled ? "signal" : "code", (uint64_t)e->code);
-	text(w, "reason", e->reason);
-	text(w, "detail", e->detail);
-	number(w, "ended_ms", e->ms);
+	field_number(w, "pid", (uint64_t)e->pid);
+	field_number(w, e->signalled ? "signal" : "code", (uint64_t)e->code);
+	field_text(w, "reason", e->reason);
+	field_text(w, "detail", e->detail);
+	field_number(w, "ended_ms", e->ms);
 }
 
 static uint64_t held(const struct service_process *p)
@@ -83,21 +66,22 @@ static void write_instance(struct mp_writer *w,
 
 	instance_name(in, name);
 	mp_write_map(w, 15);
-	text(w, "name", name);
-	text(w, "state", machine_state_name(in->machine.state));
-	text(w, "why",
-	     in->detail ? in->detail : machine_reason_text(in->machine.reason));
-	number(w, "since_ms", in->since_ms);
-	number(w, "pid", p ? (uint64_t)p->pid : 0);
-	number(w, "version", p ? p->version : 0);
-	number(w, "other_pid", other ? (uint64_t)other->pid : 0);
-	number(w, "restarts", in->machine.restart.count);
+	field_text(w, "name", name);
+	field_text(w, "state", machine_state_name(in->machine.state));
+	field_text(w, "why",
+		   in->detail ? in->detail
+			      : machine_reason_text(in->machine.reason));
+	field_number(w, "since_ms", in->since_ms);
+	field_number(w, "pid", p ? (uint64_t)p->pid : 0);
+	field_number(w, "version", p ? p->version : 0);
+	field_number(w, "other_pid", other ? (uint64_t)other->pid : 0);
+	field_number(w, "restarts", in->machine.restart.count);
 	names(w, "names", p ? &p->names : NULL);
-	number(w, "contexts", held(p));
-	number(w, "calls", p ? p->use.calls : 0);
-	number(w, "waiting", p ? p->use.waiting : 0);
+	field_number(w, "contexts", held(p));
+	field_number(w, "calls", p ? p->use.calls : 0);
+	field_number(w, "waiting", p ? p->use.waiting : 0);
 	write_end(w, &in->last);
-	flag(w, "last_end_failed", in->last.failed);
+	field_flag(w, "last_end_failed", in->last.failed);
 	write_process(w, p);
 }
 
@@ -194,29 +178,29 @@ void service_status_write(struct mp_writer *w, const struct service *sv,
 	const struct definition *d = sv->config ? sv->config->definition : NULL;
 
 	mp_write_map(w, FIELDS + (detailed ? DETAILED_FIELDS : 0));
-	text(w, "name", sv->name);
-	text(w, "description", d ? d->description : NULL);
-	text(w, "state", machine_state_name(service_state(sv)));
-	text(w, "why", why(sv));
-	number(w, "since_ms", since_ms(sv));
-	number(w, "pid", (uint64_t)first_pid(sv));
-	flag(w, "enabled", services_enabled(sv));
-	flag(w, "autostart", d && d->autostart);
-	text(w, "program", d ? d->program : NULL);
-	text(w, "type",
-	     !d			       ? NULL
-	     : d->type == TYPE_ONESHOT ? "oneshot"
-				       : "simple");
-	number(w, "instances_wanted", sv->n_instances);
-	number(w, "instances_running", running(sv));
-	number(w, "restarts", restarts(sv));
-	number(w, "definition", sv->config ? sv->config->version : 0);
-	flag(w, "changed", is_changed(sv));
-	flag(w, "removed", sv->gone);
-	flag(w, "template", is_bare_template(sv));
-	text(w, "problem", sv->problem);
-	text(w, "schedule", d ? d->schedule_text : NULL);
-	number(w, "next_ms", next_ms(sv));
+	field_text(w, "name", sv->name);
+	field_text(w, "description", d ? d->description : NULL);
+	field_text(w, "state", machine_state_name(service_state(sv)));
+	field_text(w, "why", why(sv));
+	field_number(w, "since_ms", since_ms(sv));
+	field_number(w, "pid", (uint64_t)first_pid(sv));
+	field_flag(w, "enabled", services_enabled(sv));
+	field_flag(w, "autostart", d && d->autostart);
+	field_text(w, "program", d ? d->program : NULL);
+	field_text(w, "type",
+		   !d			     ? NULL
+		   : d->type == TYPE_ONESHOT ? "oneshot"
+					     : "simple");
+	field_number(w, "instances_wanted", sv->n_instances);
+	field_number(w, "instances_running", running(sv));
+	field_number(w, "restarts", restarts(sv));
+	field_number(w, "definition", sv->config ? sv->config->version : 0);
+	field_flag(w, "changed", is_changed(sv));
+	field_flag(w, "removed", sv->gone);
+	field_flag(w, "template", is_bare_template(sv));
+	field_text(w, "problem", sv->problem);
+	field_text(w, "schedule", d ? d->schedule_text : NULL);
+	field_number(w, "next_ms", next_ms(sv));
 	names(w, "provides", d ? &d->provides : NULL);
 	names(w, "requires", d ? &d->requires : NULL);
 	names(w, "wants", d ? &d->wants : NULL);

@@ -14,30 +14,13 @@
 
 #include "base/fd.h"
 #include "base/util.h"
+#include "thoxd/field.h"
 #include "thoxd/run.h"
 #include "thoxd/runner.h"
 #include "thoxd/server.h"
 #include "thoxd/zygote.h"
 
 #define PROC_BYTES 8192
-
-static void text(struct mp_writer *w, const char *key, const char *value)
-{
-	mp_write_str(w, key);
-	mp_write_str(w, value);
-}
-
-static void number(struct mp_writer *w, const char *key, uint64_t value)
-{
-	mp_write_str(w, key);
-	mp_write_uint(w, value);
-}
-
-static void flag(struct mp_writer *w, const char *key, bool value)
-{
-	mp_write_str(w, key);
-	mp_write_bool(w, value);
-}
 
 /* --- /proc ----------------------------------------------------------------
  */
@@ -116,19 +99,19 @@ static void run_fields(struct mp_writer *w, const struct run *run)
 {
 	pid_t pid = run_pid(run);
 
-	number(w, "pid", (uint64_t)pid);
-	text(w, "name", run->name);
-	number(w, "version", run->version);
-	text(w, "runtime", run->runtime);
+	field_number(w, "pid", (uint64_t)pid);
+	field_text(w, "name", run->name);
+	field_number(w, "version", run->version);
+	field_text(w, "runtime", run->runtime);
 	mp_write_str(w, "service");
 	if (run->service[0])
 		mp_write_str(w, run->service);
 	else
 		mp_write_nil(w);
-	text(w, "state", run_state(run));
-	number(w, "started_ms", run->started_ms);
-	number(w, "cpu_us", status_cpu_us(pid));
-	number(w, "memory_bytes", status_memory_bytes(pid));
+	field_text(w, "state", run_state(run));
+	field_number(w, "started_ms", run->started_ms);
+	field_number(w, "cpu_us", status_cpu_us(pid));
+	field_number(w, "memory_bytes", status_memory_bytes(pid));
 }
 
 void status_write_run(struct mp_writer *w, const struct run *run)
@@ -171,20 +154,20 @@ static void write_limits(struct mp_writer *w, const struct run *run)
 	read_proc(run_pid(run), "limits", file);
 	mp_write_str(w, "limits");
 	mp_write_map(w, 6 + ARRAY_SIZE(rows));
-	number(w, "memory_bytes", run->memory_bytes);
-	number(w, "cpu_ms", run->cpu_ms);
-	number(w, "wall_ms", run->wall_ms);
-	number(w, "tasks", run->tasks);
-	number(w, "descriptors", run->descriptors);
-	number(w, "processes", budget_limit(run->budget));
+	field_number(w, "memory_bytes", run->memory_bytes);
+	field_number(w, "cpu_ms", run->cpu_ms);
+	field_number(w, "wall_ms", run->wall_ms);
+	field_number(w, "tasks", run->tasks);
+	field_number(w, "descriptors", run->descriptors);
+	field_number(w, "processes", budget_limit(run->budget));
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const char *at = strstr(file, rows[i].line);
 
 		if (at &&
 		    sscanf(at + strlen(rows[i].line), " %63s", value) == 1)
-			text(w, rows[i].key, value);
+			field_text(w, rows[i].key, value);
 		else
-			text(w, rows[i].key, "cannot be read");
+			field_text(w, rows[i].key, "cannot be read");
 	}
 }
 
@@ -210,7 +193,7 @@ static void write_sandbox(struct mp_writer *w, pid_t pid)
 	mp_write_map(w, ARRAY_SIZE(kinds) + ARRAY_SIZE(rows));
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		snprintf(key, sizeof(key), "namespace_%s", kinds[i]);
-		text(w, key, namespace_text(pid, kinds[i]));
+		field_text(w, key, namespace_text(pid, kinds[i]));
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		bool there =
@@ -219,7 +202,7 @@ static void write_sandbox(struct mp_writer *w, pid_t pid)
 		for (char *p = value; there && *p; p++)
 			if (*p == '\t')
 				*p = ' ';
-		text(w, rows[i].key, there ? value : "cannot be read");
+		field_text(w, rows[i].key, there ? value : "cannot be read");
 	}
 }
 
@@ -249,15 +232,15 @@ static void write_sandbox_offer(struct mp_writer *w, const struct zygote *z)
 	for (uint32_t i = 0; i < n; i++) {
 		if (mp_bytes_copy(mp_read_str(&r), name, sizeof(name)) < 0)
 			strcpy(name, "?");
-		text(w, name, "in force");
+		field_text(w, name, "in force");
 	}
 	if (!z || !z->lua)
 		return;
 	snprintf(abi, sizeof(abi), "version %u of the kernel's interface",
 		 (unsigned)z->landlock_abi);
-	text(w, "landlock_abi", abi);
-	text(w, "memory_deny_write_execute",
-	     z->mdwe ? "in force" : "not offered by this kernel");
+	field_text(w, "landlock_abi", abi);
+	field_text(w, "memory_deny_write_execute",
+		   z->mdwe ? "in force" : "not offered by this kernel");
 }
 
 static void write_zygotes(struct mp_writer *w, struct server *s)
@@ -272,14 +255,14 @@ static void write_zygotes(struct mp_writer *w, struct server *s)
 	list_each(z, after, &s->zygotes, list)
 	{
 		mp_write_map(w, 8);
-		number(w, "pid", (uint64_t)z->process.pid);
-		text(w, "runtime", z->runtime);
-		number(w, "version", z->version);
-		text(w, "state", states[z->state]);
-		number(w, "uid", z->uid ? z->uid : geteuid());
-		number(w, "starts", z->starts);
-		number(w, "pool", z->n_pool);
-		number(w, "processes", z->n_runners);
+		field_number(w, "pid", (uint64_t)z->process.pid);
+		field_text(w, "runtime", z->runtime);
+		field_number(w, "version", z->version);
+		field_text(w, "state", states[z->state]);
+		field_number(w, "uid", z->uid ? z->uid : geteuid());
+		field_number(w, "starts", z->starts);
+		field_number(w, "pool", z->n_pool);
+		field_number(w, "processes", z->n_runners);
 	}
 }
 
@@ -293,12 +276,12 @@ static void write_counters(struct mp_writer *w, const struct counters *c)
 {
 	mp_write_str(w, "counters");
 	mp_write_map(w, 6);
-	number(w, "starts", c->starts);
-	number(w, "from_pool", c->pooled);
-	number(w, "not_started", c->failed);
-	number(w, "zygotes", c->zygotes);
-	number(w, "connections", c->connections);
-	number(w, "refused_connections", c->refused_connections);
+	field_number(w, "starts", c->starts);
+	field_number(w, "from_pool", c->pooled);
+	field_number(w, "not_started", c->failed);
+	field_number(w, "zygotes", c->zygotes);
+	field_number(w, "connections", c->connections);
+	field_number(w, "refused_connections", c->refused_connections);
 }
 
 static void write_mount(struct mp_writer *w, struct server *s)
@@ -310,23 +293,23 @@ static void write_mount(struct mp_writer *w, struct server *s)
 		mp_write_str(w, m->point);
 	else
 		mp_write_nil(w);
-	text(w, "mount_state",
-	     m->error[0]		? m->error
-	     : m->state == MOUNT_SERVED ? "mounted"
-	     : m->state == MOUNT_NONE	? "not mounted"
-					: "under way");
+	field_text(w, "mount_state",
+		   m->error[0]		      ? m->error
+		   : m->state == MOUNT_SERVED ? "mounted"
+		   : m->state == MOUNT_NONE   ? "not mounted"
+					      : "under way");
 }
 
 static void write_store(struct mp_writer *w, struct server *s)
 {
 	struct store_usage usage = { 0 };
 
-	text(w, "store", s->instance->store);
+	field_text(w, "store", s->instance->store);
 	(void)store_usage(s->store, &usage);
-	flag(w, "store_writable", store_writable(s->store) == 0);
-	number(w, "store_used_bytes", usage.used_bytes);
-	number(w, "store_names", usage.names);
-	number(w, "store_versions", usage.versions);
+	field_flag(w, "store_writable", store_writable(s->store) == 0);
+	field_number(w, "store_used_bytes", usage.used_bytes);
+	field_number(w, "store_names", usage.names);
+	field_number(w, "store_versions", usage.versions);
 }
 
 void status_write_server(struct mp_writer *w, struct server *s)
@@ -336,22 +319,22 @@ void status_write_server(struct mp_writer *w, struct server *s)
 
 	uname(&kernel);
 	mp_write_map(w, 25);
-	text(w, "software", "thox " PACKAGE_VERSION);
-	text(w, "label", s->label);
-	number(w, "pid", (uint64_t)getpid());
-	number(w, "keeper_pid", (uint64_t)s->keeper_pid);
-	number(w, "uptime_ms", (clock_ns() - s->started_ns) / 1000000);
-	number(w, "restarts", s->restarts);
+	field_text(w, "software", "thox " PACKAGE_VERSION);
+	field_text(w, "label", s->label);
+	field_number(w, "pid", (uint64_t)getpid());
+	field_number(w, "keeper_pid", (uint64_t)s->keeper_pid);
+	field_number(w, "uptime_ms", (clock_ns() - s->started_ns) / 1000000);
+	field_number(w, "restarts", s->restarts);
 	write_mount(w, s);
 	write_store(w, s);
-	text(w, "run_dir", s->instance->run);
-	text(w, "log_dir", s->instance->state);
-	text(w, "lua", z && z->lua ? z->lua : "not known yet");
-	text(w, "kernel", kernel.release);
-	number(w, "processes", s->n_runs);
-	number(w, "connections", s->n_clients);
-	number(w, "names", s->bus.n_providers);
-	number(w, "links", s->holdings.by_number.count);
+	field_text(w, "run_dir", s->instance->run);
+	field_text(w, "log_dir", s->instance->state);
+	field_text(w, "lua", z && z->lua ? z->lua : "not known yet");
+	field_text(w, "kernel", kernel.release);
+	field_number(w, "processes", s->n_runs);
+	field_number(w, "connections", s->n_clients);
+	field_number(w, "names", s->bus.n_providers);
+	field_number(w, "links", s->holdings.by_number.count);
 	write_sandbox_offer(w, z);
 	write_zygotes(w, s);
 	write_failures(w, s);

@@ -6,22 +6,11 @@
 #include "thoxd/tree.h"
 
 #include "thoxd/bus.h"
+#include "thoxd/field.h"
 #include "thoxd/holding.h"
 #include "thoxd/principal.h"
 #include "thoxd/run.h"
 #include "thoxd/server.h"
-
-static void text(struct mp_writer *w, const char *key, const char *value)
-{
-	mp_write_str(w, key);
-	mp_write_str(w, value);
-}
-
-static void number(struct mp_writer *w, const char *key, uint64_t value)
-{
-	mp_write_str(w, key);
-	mp_write_uint(w, value);
-}
 
 static void write_binds(struct mp_writer *w, const struct principal *p)
 {
@@ -59,7 +48,7 @@ static void write_context(struct mp_writer *w, const struct context *c)
 	struct holding *h, *after;
 
 	mp_write_map(w, 2);
-	number(w, "context", c->number);
+	field_number(w, "context", c->number);
 	mp_write_str(w, "holders");
 	mp_write_array(w, count_holders(c));
 	list_each(h, after, &c->holdings,
@@ -93,7 +82,7 @@ static void write_callers(struct mp_writer *w, const struct principal *p)
 		struct holding *h, *next;
 
 		mp_write_map(w, 2);
-		text(w, "name", provider->name->name);
+		field_text(w, "name", provider->name->name);
 		mp_write_str(w, "holders");
 		mp_write_array(w, count_holders(provider->context));
 		list_each(h, next, &provider->context->holdings, of_context)
@@ -113,16 +102,16 @@ static void write_principal(struct mp_writer *w, const struct principal *p)
 	const char *name = run ? run->name : p->program;
 
 	mp_write_map(w, 7 + !!run + !!p->program[0] + !!p->service[0]);
-	number(w, "pid", (uint64_t)p->pid);
-	number(w, "parent", p->parent ? (uint64_t)p->parent->pid : 0);
-	text(w, "name", name);
-	text(w, "state", run ? run_state(run) : "attached");
+	field_number(w, "pid", (uint64_t)p->pid);
+	field_number(w, "parent", p->parent ? (uint64_t)p->parent->pid : 0);
+	field_text(w, "name", name);
+	field_text(w, "state", run ? run_state(run) : "attached");
 	if (run)
-		text(w, "runtime", run->runtime);
+		field_text(w, "runtime", run->runtime);
 	if (p->program[0])
-		text(w, "program", p->program);
+		field_text(w, "program", p->program);
 	if (p->service[0])
-		text(w, "service", p->service);
+		field_text(w, "service", p->service);
 	write_binds(w, p);
 	write_callers(w, p);
 	write_contexts(w, p);
