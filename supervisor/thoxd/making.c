@@ -285,24 +285,10 @@ const char *making_text(int error)
 static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct server *s = container_of(timer, struct server, holdings.retry);
-	struct list now;
 
 	(void)events;
 	ev_timer_stop(loop, timer);
-	/* those that go may wait again */
-	list_init(&now);
-	while (!list_empty(&s->holdings.starved)) {
-		struct list *first = s->holdings.starved.next;
-
-		list_remove(first);
-		list_append(&now, first);
-	}
-	while (!list_empty(&now)) {
-		struct waiter *w = list_first(&now, struct waiter, list);
-
-		list_remove(&w->list);
-		w->go(w);
-	}
+	waiters_go(&s->holdings.starved);
 }
 
 void making_init(struct server *s)

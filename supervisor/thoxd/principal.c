@@ -75,6 +75,25 @@ bool principal_busy(const struct principal *p)
 	       link_has_queued(&p->control->link);
 }
 
+void waiters_go(struct list *waiters)
+{
+	struct list now;
+
+	list_init(&now);
+	while (!list_empty(waiters)) {
+		struct list *first = waiters->next;
+
+		list_remove(first);
+		list_append(&now, first);
+	}
+	while (!list_empty(&now)) {
+		struct waiter *w = list_first(&now, struct waiter, list);
+
+		list_remove(&w->list);
+		w->go(w);
+	}
+}
+
 void principal_wait(struct principal *p, struct waiter *w)
 {
 	list_append(&p->waiters, &w->list);

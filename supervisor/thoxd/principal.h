@@ -80,6 +80,9 @@ struct waiter {
 	void (*go)(struct waiter *w);
 };
 
+/* All that are in the list now; they may come back into it at once. */
+void waiters_go(struct list *waiters);
+
 struct principal {
 	struct server *server;
 	const struct principal_ops *ops;

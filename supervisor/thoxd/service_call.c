@@ -132,26 +132,6 @@ void services_callers_wake(struct service *sv)
 		services_defer(sv->services);
 }
 
-/* They may come back into the list at once. */
-static void let_go(struct service *sv)
-{
-	struct list now;
-
-	list_init(&now);
-	while (!list_empty(&sv->callers)) {
-		struct list *first = sv->callers.next;
-
-		list_remove(first);
-		list_append(&now, first);
-	}
-	while (!list_empty(&now)) {
-		struct waiter *w = list_first(&now, struct waiter, list);
-
-		list_remove(&w->list);
-		w->go(w);
-	}
-}
-
 /* Whoever called while it was being stopped for want of calls has it started
  * once more. */
 static void start_called(struct service *sv)
@@ -180,12 +160,12 @@ void services_callers_look(struct services *m)
 		if (list_empty(&sv->callers))
 			continue;
 		if (m->ending || service_up(sv) || !is_coming(sv))
-			let_go(sv);
+			waiters_go(&sv->callers);
 	}
 }
 
 void services_callers_forget(struct service *sv)
 {
 	sv->gone = true;
-	let_go(sv);
+	waiters_go(&sv->callers);
 }

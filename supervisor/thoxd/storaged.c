@@ -35,25 +35,6 @@ bool storaged_own(struct mp_bytes name)
 /* --- its end --------------------------------------------------------------
  */
 
-static void release_waiters(struct storaged *d)
-{
-	struct list now;
-
-	list_init(&now);
-	while (!list_empty(&d->waiters)) {
-		struct list *first = d->waiters.next;
-
-		list_remove(first);
-		list_append(&now, first);
-	}
-	while (!list_empty(&now)) {
-		struct waiter *w = list_first(&now, struct waiter, list);
-
-		list_remove(&w->list);
-		w->go(w);
-	}
-}
-
 static void over(struct storaged *d)
 {
 	struct server *s = d->server;
@@ -64,7 +45,7 @@ static void over(struct storaged *d)
 	if (!d->bound)
 		d->failed = ev_now(s->loop);
 	d->running = d->begun = d->bound = false;
-	release_waiters(d);
+	waiters_go(&d->waiters);
 	server_check_end(s);
 }
 
@@ -105,7 +86,7 @@ static void on_bound(struct principal *p, const char *name)
 
 	(void)name;
 	d->bound = true;
-	release_waiters(d);
+	waiters_go(&d->waiters);
 }
 
 static const struct principal_ops ops = { .bound = on_bound };
@@ -200,7 +181,7 @@ void storaged_end(struct storaged *d)
 		principal_end(&d->principal);
 	d->begun = false;
 	peer_close(&d->peer);
-	release_waiters(d);
+	waiters_go(&d->waiters);
 }
 
 bool storaged_settled(const struct storaged *d)
