@@ -35,7 +35,7 @@ static void on_end(struct native_watch *w, uint32_t events)
 	container_of(w, struct ctl_end, watch)->over = true;
 }
 
-int ctl_end_watch(struct native *n, struct ctl_end *e)
+int ctl_end_signals(void)
 {
 	sigset_t signals;
 
@@ -43,9 +43,14 @@ int ctl_end_watch(struct native *n, struct ctl_end *e)
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
+	return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int ctl_end_watch(struct native *n, struct ctl_end *e)
+{
 	e->over = false;
 	e->watch = (struct native_watch){
-		.fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK),
+		.fd = ctl_end_signals(),
 		.fn = on_end,
 	};
 	if (e->watch.fd < 0)

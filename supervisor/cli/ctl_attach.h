@@ -11,6 +11,10 @@
 /* An exit code; what went wrong has been said. */
 int ctl_attach(struct ctl *ctl, struct native **ret);
 
+/* Blocks SIGINT and SIGTERM: a descriptor that is ready when one has come, the
+ * caller's to close; -1: see errno. */
+int ctl_end_signals(void);
+
 /* Ctrl-C as something to wait for. */
 struct ctl_end {
 	struct native_watch watch;

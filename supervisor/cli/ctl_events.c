@@ -7,11 +7,9 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -19,6 +17,7 @@
 #include "base/fd.h"
 #include "base/util.h"
 #include "cli/ctl_ask.h"
+#include "cli/ctl_attach.h"
 #include "cli/ctl_service.h"
 #include "cli/say.h"
 #include "cli/value.h"
@@ -152,20 +151,9 @@ static int take_all(const struct ctl *ctl, int fd)
 	return n < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
-static int open_signals(void)
-{
-	sigset_t signals;
-
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
-	sigprocmask(SIG_BLOCK, &signals, NULL);
-	return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 static int follow(const struct ctl *ctl, int fd)
 {
-	_cleanup_(fd_closep) int signals = open_signals();
+	_cleanup_(fd_closep) int signals = ctl_end_signals();
 	struct pollfd p[] = {
 		{ .fd = fd, .events = POLLIN },
 		{ .fd = signals, .events = POLLIN },

@@ -8,11 +8,9 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +21,7 @@
 #include "base/util.h"
 #include "cli/ctl.h"
 #include "cli/ctl_ask.h"
+#include "cli/ctl_attach.h"
 #include "cli/say.h"
 #include "cli/trace_record.h"
 
@@ -197,21 +196,10 @@ static int take_records(const struct ctl *ctl, int fd)
 	return 0;
 }
 
-static int open_signals(void)
-{
-	sigset_t signals;
-
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
-	sigprocmask(SIG_BLOCK, &signals, NULL);
-	return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 /* Until the process ends, or thoxd, or the user wants no more. */
 static int follow(const struct ctl *ctl, const struct link *l, int fd)
 {
-	_cleanup_(fd_closep) int signals = open_signals();
+	_cleanup_(fd_closep) int signals = ctl_end_signals();
 	struct pollfd p[] = {
 		{ .fd = fd, .events = POLLIN },
 		{ .fd = signals, .events = POLLIN },
