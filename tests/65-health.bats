@@ -166,15 +166,6 @@ no_process() {
 	wait_until no_process
 }
 
-# cpu_of NAME: what its process has used, in microseconds.
-cpu_of() {
-	field "$1" 'instances[0].process.cpu_us'
-}
-
-is_held() {
-	[[ $(field "$1" 'instances[0].process.state') == paused ]]
-}
-
 # keeps_its_part BEGAN: it has gone on, and has used a tenth of the time.
 keeps_its_part() {
 	local used took

@@ -3,6 +3,7 @@
 # on with them.
 
 load helper
+load services
 
 setup() {
 	start_thox
@@ -13,27 +14,6 @@ setup() {
 teardown() {
 	cd /
 	stop_thox
-}
-
-# define NAME LINE...: a service; [service] is there already.
-define() {
-	local name=$1
-
-	shift
-	printf '%s\n' '[service]' "$@" | thoxctl store put "services/$name" - >/dev/null
-}
-
-# field NAME KEY: of thoxctl show.
-field() {
-	thoxctl --json show "$1" | jq -r ".[0].$2"
-}
-
-state_is() {
-	[[ $(field "$1" state) == "$2" ]]
-}
-
-logged() {
-	thoxctl logs "$1" | grep -qF -- "$2"
 }
 
 thoxd_pid() {
@@ -489,12 +469,8 @@ said() {
 	done
 }
 
-is_held() {
-	[[ $(thoxctl --json ps | jq -r '.[] | select(.service == "'"$1"'") | .state') == paused ]]
-}
-
 used_more() {
-	(($(thoxctl --json ps | jq '.[] | select(.service == "busy") | .cpu_us') > $1))
+	(($(cpu_of busy) > $1))
 }
 
 @test "one that was held for what it used goes on, and is held again" {
@@ -505,7 +481,7 @@ used_more() {
 	thoxctl start busy
 	wait_until is_held busy
 	kill_thoxd
-	used=$(thoxctl --json ps | jq '.[] | select(.service == "busy") | .cpu_us')
+	used=$(cpu_of busy)
 	wait_until used_more $((used + 200000))
 	wait_until is_held busy
 }

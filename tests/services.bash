@@ -26,3 +26,12 @@ pid_of_service() {
 logged() {
 	thoxctl logs "$1" | grep -qF -- "$2"
 }
+
+# cpu_of NAME: what its process has used, in microseconds.
+cpu_of() {
+	field "$1" 'instances[0].process.cpu_us'
+}
+
+is_held() {
+	[[ $(field "$1" 'instances[0].process.state') == paused ]]
+}
