@@ -15,8 +15,7 @@ end
 
 -- --- on the bus ---------------------------------------------------------------
 
-local functions = {} -- by name: the name that is bound for it
-local served = {} -- by name: the function
+local functions = {} -- by name: {fn=, at=}, the function and the name that is bound for it
 local users = {} -- by bound name: how many functions are there for which it is
 local assigner -- the task that assigned the last one
 local binding_now = 0
@@ -35,28 +34,31 @@ end
 -- A name is bound with its first function, and called from then on. Whoever
 -- assigns it may be about to assign others: until he waits or has ended.
 local function may_come()
+	if binding_now > 0 then
+		return true
+	end
 	for _, t in ipairs(task.list()) do
 		if t.id == assigner then
-			return binding_now > 0 or not t.waiting
+			return not t.waiting
 		end
 	end
-	return binding_now > 0
+	return false
 end
 
 local function find(name)
-	while name and not served[name] do
+	while name and not functions[name] do
 		name = name:match("^(.*)%.")
 	end
-	return served[name]
+	return name and functions[name].fn
 end
 
 local function not_there_yet(request, ...)
-	local tries = 0
-	while not find(request.name) and tries < TRIES_MAX and may_come() do
+	local fn, tries = find(request.name), 0
+	while not fn and tries < TRIES_MAX and may_come() do
 		os.sleep(0.001)
-		tries = tries + 1
+		fn, tries = find(request.name), tries + 1
 	end
-	return (find(request.name) or not_there)(request, ...)
+	return (fn or not_there)(request, ...)
 end
 
 local function bind(at)
@@ -67,10 +69,10 @@ local function bind(at)
 end
 
 local function remove(name)
-	local at = functions[name]
+	local at = functions[name].at
 	local left = users[at] - 1
 
-	functions[name], served[name] = nil, nil
+	functions[name] = nil
 	users[at] = left > 0 and left or nil
 	thox.serve(0, name, users[name] and not_there_yet)
 	if left == 0 then
@@ -80,8 +82,8 @@ local function remove(name)
 end
 
 local function add(name, fn)
-	served[name] = fn
 	if functions[name] then
+		functions[name].fn = fn
 		thox.serve(0, name, fn)
 		return
 	end
@@ -89,7 +91,7 @@ local function add(name, fn)
 	local first = not users[at]
 
 	users[at] = (users[at] or 0) + 1
-	functions[name] = at
+	functions[name] = { fn = fn, at = at }
 	assigner = task.getid()
 	if first then
 		thox.serve(0, at, not_there_yet)
@@ -108,7 +110,7 @@ local function serve_bus(_, name, fn)
 	if fn then
 		add(name, fn)
 	elseif functions[name] then
-		local at = functions[name]
+		local at = functions[name].at
 		if users[at] == 1 then
 			os.unbind(at) -- before its calls find nobody
 		end
