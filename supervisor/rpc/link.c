@@ -372,17 +372,43 @@ static int enqueue(struct link *l, const uint8_t *head, size_t head_size,
 	return 0;
 }
 
-/* Send now when nothing waits before it, else queue. */
-static int put_record(struct link *l, const uint8_t *head, size_t head_size,
+static int try_record(struct link *l, const uint8_t *head, size_t head_size,
 		      const void *data, size_t size, const int *fds,
 		      unsigned n_fds)
 {
-	int r = -EAGAIN;
+	if (l->queue_first)
+		return -EAGAIN;
+	if (l->bytes_only)
+		return send_copy(l->fd, head, head_size, data, size);
+	return send_record(l->fd, head, head_size, data, size, fds, n_fds);
+}
 
-	if (!l->queue_first && l->bytes_only)
-		r = send_copy(l->fd, head, head_size, data, size);
-	else if (!l->queue_first)
-		r = send_record(l->fd, head, head_size, data, size, fds, n_fds);
+/* Until there is room, or what was queued is less. */
+static int wait_for_room(struct link *l)
+{
+	struct pollfd p = { .fd = l->fd, .events = POLLOUT };
+
+	if (ppoll(&p, 1, NULL, NULL) < 0 && errno != EINTR)
+		return -errno;
+	return link_flush(l);
+}
+
+/*
+ * Send now when nothing waits before it, else queue, or @wait: a zygote does,
+ * whose filter has no way to duplicate a descriptor.
+ */
+static int put_record(struct link *l, bool wait, const uint8_t *head,
+		      size_t head_size, const void *data, size_t size,
+		      const int *fds, unsigned n_fds)
+{
+	int r = try_record(l, head, head_size, data, size, fds, n_fds);
+
+	while (r == -EAGAIN && wait) {
+		r = wait_for_room(l);
+		if (r == 0)
+			r = try_record(l, head, head_size, data, size, fds,
+				       n_fds);
+	}
 	if (r == -EAGAIN)
 		r = enqueue(l, head, head_size, data, size, fds, n_fds);
 	return r;
@@ -412,34 +438,40 @@ static struct fragment next_to_send(size_t done, size_t total)
 	return f;
 }
 
-static int put_fragments(struct link *l, const uint8_t *data, size_t size,
-			 const int *fds, unsigned n_fds)
+static int put_fragments(struct link *l, bool wait, const uint8_t *data,
+			 size_t size, const int *fds, unsigned n_fds)
 {
 	int r = 0;
 
 	for (size_t done = 0; done < size && r == 0;) {
 		struct fragment f = next_to_send(done, size);
 
-		r = put_record(l, f.head, f.head_size, data + done, f.size, fds,
-			       n_fds);
+		r = put_record(l, wait, f.head, f.head_size, data + done,
+			       f.size, fds, n_fds);
 		done += f.size;
 		n_fds = 0;
 	}
 	return r;
 }
 
-int link_send(struct link *l, const void *data, size_t size, const int *fds,
-	      unsigned n_fds)
+static int put_message(struct link *l, bool wait, const void *data, size_t size,
+		       const int *fds, unsigned n_fds)
 {
 	static const uint8_t whole = RECORD_WHOLE;
 
 	if (size == 0 || size > UINT32_MAX || n_fds > LINK_FDS_MAX)
 		return -EMSGSIZE;
+	if (size < LINK_RECORD_BYTES)
+		return put_record(l, wait, &whole, 1, data, size, fds, n_fds);
+	return put_fragments(l, wait, data, size, fds, n_fds);
+}
+
+int link_send(struct link *l, const void *data, size_t size, const int *fds,
+	      unsigned n_fds)
+{
 	if (l->queue_first && l->queued_bytes + size > l->queue_limit_bytes)
 		return -ENOBUFS;
-	if (size < LINK_RECORD_BYTES)
-		return put_record(l, &whole, 1, data, size, fds, n_fds);
-	return put_fragments(l, data, size, fds, n_fds);
+	return put_message(l, false, data, size, fds, n_fds);
 }
 
 int link_send_some(struct link *l, uint8_t *data, size_t size, size_t *done)
@@ -517,14 +549,5 @@ int link_flush(struct link *l)
 int link_send_wait(struct link *l, const void *data, size_t size,
 		   const int *fds, unsigned n_fds)
 {
-	int r = link_send(l, data, size, fds, n_fds);
-
-	while (r == 0 && link_has_queued(l)) {
-		struct pollfd p = { .fd = l->fd, .events = POLLOUT };
-
-		if (ppoll(&p, 1, NULL, NULL) < 0 && errno != EINTR)
-			return -errno;
-		r = link_flush(l);
-	}
-	return r;
+	return put_message(l, true, data, size, fds, n_fds);
 }

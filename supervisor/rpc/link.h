@@ -110,6 +110,7 @@ int link_queue_rest(struct link *l, const uint8_t *data, size_t size,
 int link_flush(struct link *l);		    /* 0, or as link_send() */
 bool link_has_queued(const struct link *l); /* wait for POLLOUT too */
 
-/* For clients: send all of it, waiting as long as it takes. */
+/* For who can wait: send all of it, however long it takes. Nothing is queued
+ * or copied, no descriptor duplicated. */
 int link_send_wait(struct link *l, const void *data, size_t size,
 		   const int *fds, unsigned n_fds);

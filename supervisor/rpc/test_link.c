@@ -7,9 +7,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -462,6 +464,53 @@ static void test_nothing_there(void)
 	close_ends(&e);
 }
 
+#define WAITING_MESSAGES 2000
+
+/* The other process: no descriptor can be made any more. */
+static _Noreturn void send_waiting(struct link *l)
+{
+	int fd = STDERR_FILENO, r = 0;
+
+	while (dup(fd) >= 0)
+		;
+	for (int i = 0; i < WAITING_MESSAGES && r == 0; i++)
+		r = link_send_wait(l, &i, sizeof(i), &fd, 1);
+	_exit(r == 0 ? 0 : 1);
+}
+
+static bool is_full(const struct link *l)
+{
+	struct pollfd p = { .fd = l->fd, .events = POLLOUT };
+
+	return poll(&p, 1, 10) == 0;
+}
+
+/* Verify that who waits for room needs no copies of its descriptors. */
+static void test_waiting_with_descriptors(void)
+{
+	struct ends e;
+	struct link_message m;
+	int status = -1, i = 0;
+	pid_t pid;
+
+	CHECK(open_ends(&e));
+	pid = fork();
+	if (pid == 0)
+		send_waiting(&e.a);
+	while (!is_full(&e.a) && waitpid(pid, &status, WNOHANG) == 0)
+		;
+	link_deinit(&e.a);
+	while (link_receive(&e.b, true, &m) == 1) {
+		CHECK(m.n_fds == 1 && m.size == sizeof(i));
+		CHECK(memcmp(m.data, &i, sizeof(i)) == 0);
+		link_message_deinit(&m);
+		i++;
+	}
+	CHECK_EQ(i, WAITING_MESSAGES);
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	link_deinit(&e.b);
+}
+
 int main(void)
 {
 	RUN(test_messages_of_any_size);
@@ -469,6 +518,7 @@ int main(void)
 	RUN(test_a_full_queue_refuses);
 	RUN(test_descriptors_arrive);
 	RUN(test_descriptors_of_a_large_message);
+	RUN(test_waiting_with_descriptors);
 	RUN(test_too_many_descriptors);
 	RUN(test_broken_records);
 	RUN(test_sending_bit_by_bit);
