@@ -143,6 +143,18 @@ provide() {
 	[[ $(grep -c push "$out") -eq 1 ]]
 }
 
+@test "what a program pushes before it ends is heard" {
+	local i
+
+	provide news
+	for i in {1..10}; do
+		thox-exec -e "os.push(0, 'news.last.$i')"
+	done
+	for i in {1..10}; do
+		wait_until grep -q "push news\.last\.$i from" "$out"
+	done
+}
+
 @test "a listener that does not read keeps nobody waiting, and hears what it lost" {
 	provide slow
 	thoxctl call slow.stop

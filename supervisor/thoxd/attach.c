@@ -14,6 +14,7 @@
 #include "rpc/status.h"
 #include "thoxd/client.h"
 #include "thoxd/principal.h"
+#include "thoxd/zero.h"
 
 struct attached {
 	struct principal principal;
@@ -85,6 +86,7 @@ struct attached *attached_free(struct attached *a)
 	if (!a)
 		return NULL;
 	s = a->principal.server;
+	zero_last_words(&a->principal);
 	principal_end(&a->principal);
 	server_release(s, &a->garbage, release);
 	return NULL;

@@ -8,6 +8,7 @@
 #include "thoxd/pidfd.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -71,4 +72,11 @@ bool pidfd_is_child(int pidfd, pid_t pid, pid_t parent)
 		return info.pid == (uint32_t)pid &&
 		       info.ppid == (uint32_t)parent;
 	return by_proc(pidfd, pid, parent);
+}
+
+bool pidfd_has_ended(int pidfd)
+{
+	struct pollfd ended = { .fd = pidfd, .events = POLLIN };
+
+	return poll(&ended, 1, 0) == 1;
 }

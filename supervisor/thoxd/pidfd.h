@@ -12,3 +12,5 @@
  * alive or not yet reaped. Whoever reaps it may do so any time after.
  */
 bool pidfd_is_child(int pidfd, pid_t pid, pid_t parent);
+/* True when its process has ended, reaped or not. */
+bool pidfd_has_ended(int pidfd);

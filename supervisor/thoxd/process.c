@@ -5,12 +5,12 @@
 #include "thoxd/process.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/util.h"
+#include "thoxd/pidfd.h"
 
 static struct process **bucket(struct process_table *t, pid_t pid)
 {
@@ -45,13 +45,12 @@ static bool take_early(struct process_table *t, pid_t pid, int pidfd,
 {
 	for (unsigned i = 0; i < PROCESS_EARLY; i++) {
 		struct process_exit *e = &t->early[i];
-		struct pollfd ended = { .fd = pidfd, .events = POLLIN };
 
 		if (e->pid != pid)
 			continue;
 		*ret = *e;
 		e->pid = 0;
-		if (pidfd < 0 || poll(&ended, 1, 0) == 1)
+		if (pidfd < 0 || pidfd_has_ended(pidfd))
 			return true;
 	}
 	return false;
@@ -115,17 +114,13 @@ bool process_known(const struct process_table *t, pid_t pid)
 bool process_lives(const struct process_table *t, pid_t pid)
 {
 	const struct process *youngest = NULL;
-	struct pollfd ended = { .events = POLLIN };
 
 	for (const struct process *p =
 		     t->buckets[(unsigned)pid % PROCESS_BUCKETS];
 	     p; p = p->next)
 		if (p->pid == pid)
 			youngest = p;
-	if (!youngest)
-		return false;
-	ended.fd = youngest->pidfd;
-	return poll(&ended, 1, 0) == 0;
+	return youngest && !pidfd_has_ended(youngest->pidfd);
 }
 
 int process_signal(const struct process *p, int signal)

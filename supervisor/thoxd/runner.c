@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -24,6 +23,7 @@
 #include "thoxd/message.h"
 #include "thoxd/pidfd.h"
 #include "thoxd/run.h"
+#include "thoxd/zero.h"
 #include "thoxd/zygote.h"
 
 #define DRAIN_MAX 64 /* messages read after the exit was told */
@@ -175,7 +175,10 @@ static void on_lost(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)loop;
 	(void)events;
-	kill_now(r, CAUSE_PROTOCOL);
+	/* one that has ended waits for the keeper to tell how, on a busy
+	 * machine longer */
+	if (!pidfd_has_ended(r->process.pidfd))
+		kill_now(r, CAUSE_PROTOCOL);
 }
 
 /* --- its life -------------------------------------------------------------
@@ -238,13 +241,15 @@ static void on_process_exit(struct process *p, const struct process_exit *exit)
 	/* what it said last is still in the socket, and then its end */
 	for (int i = 0; i < DRAIN_MAX && !r->peer.closed; i++)
 		peer_read(&r->peer);
-	if (r->run)
+	if (r->run) {
+		zero_last_words(&r->run->principal);
 		run_ended(steal(&r->run), exit);
-	else if (r->zygote->state != ZYGOTE_RETIRED)
+	} else if (r->zygote->state != ZYGOTE_RETIRED) {
 		log_warnx("waiting runner pid=%d of '%s' ended: wait status "
 			  "0x%x",
 			  (int)exit->pid, r->zygote->runtime,
 			  (unsigned)exit->status);
+	}
 	if (r->pooled)
 		r->zygote->n_pool--;
 	release(r);
@@ -278,12 +283,11 @@ struct runner *runner_adopt(struct zygote *z, struct run *run, pid_t pid,
 static bool birth_is_true(struct runner *r, pid_t pid, int pidfd)
 {
 	struct server *s = r->zygote->server;
-	struct pollfd ended = { .fd = pidfd, .events = POLLIN };
 
 	if (pid == getpid() || process_lives(&s->processes, pid))
 		return false;
 	return pidfd_is_child(pidfd, pid, s->keeper_pid) ||
-	       poll(&ended, 1, 0) == 1;
+	       pidfd_has_ended(pidfd);
 }
 
 /*

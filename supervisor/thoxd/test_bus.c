@@ -560,6 +560,31 @@ static void test_push(void)
 	CHECK(tear_down());
 }
 
+/* Verify that what one pushed before it ended is passed on, though its link was
+ * not read any more, and that a call of the dead is not begun. */
+static void test_last_words(void)
+{
+	struct mp_writer w;
+
+	set_up();
+	listen_to(a, "chat", true);
+	mp_writer_init(&w, said, sizeof(said));
+	wire_begin_push(&w, "chat", 4, false);
+	mp_write_array(&w, 0);
+	CHECK_EQ(link_send(&b->zero, w.data, w.used, NULL, 0), 0);
+	mp_writer_init(&w, said, sizeof(said));
+	wire_begin_call(&w, 1, "bind", 4, 0);
+	mp_write_array(&w, 1);
+	mp_write_str(&w, "mine");
+	CHECK_EQ(link_send(&b->zero, w.data, w.used, NULL, 0), 0);
+	link_deinit(&b->zero);
+	zero_last_words(&b->principal);
+	CHECK(hear_zero(a)->there);
+	CHECK_EQ(b->principal.n_zeros, 0);
+	CHECK_EQ(bind_name(c, "mine"), STATUS_OK);
+	CHECK(tear_down());
+}
+
 /* Verify that policy holds for pushing and for listening, also below a name
  * that may be listened to. */
 static void test_push_policy(void)
@@ -848,6 +873,7 @@ int main(void)
 	RUN(test_broken_messages);
 	RUN(test_back_pressure);
 	RUN(test_push);
+	RUN(test_last_words);
 	RUN(test_push_policy);
 	RUN(test_a_slow_listener);
 	RUN(test_contexts_in_pushes);

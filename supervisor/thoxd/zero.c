@@ -21,6 +21,8 @@
 #include "thoxd/policy.h"
 #include "thoxd/resolve.h"
 
+#define LAST_WORDS_MAX 1024 /* more than a socket holds, mostly */
+
 /* --- its end --------------------------------------------------------------
  */
 
@@ -81,6 +83,8 @@ static int on_message(struct peer *p, struct link_message *raw)
 		return r;
 	if (z->renewing && !comes_once(z, &m))
 		return 0;
+	if (z->last && m.kind != WIRE_HELLO && m.kind != WIRE_PUSH)
+		return 0; /* nobody waits for it */
 	if (z->greeted == (m.kind == WIRE_HELLO) && !z->renewing)
 		return -EPROTO;
 	switch (m.kind) {
@@ -105,6 +109,27 @@ static int on_message(struct peer *p, struct link_message *raw)
 	}
 	/* answers: thoxd calls nobody; others: of a newer release */
 	return 0;
+}
+
+static struct zero *next_unread(struct principal *p)
+{
+	struct holding *h, *after;
+
+	list_each(h, after, &p->held,
+		  of_holder) if (h->zero && !h->zero->last) return h->zero;
+	return NULL;
+}
+
+void zero_last_words(struct principal *p)
+{
+	struct zero *z;
+
+	/* What one says may close others: looked for anew each time. */
+	while ((z = next_unread(p))) {
+		z->last = true;
+		for (int i = 0; i < LAST_WORDS_MAX && !z->peer.closed; i++)
+			peer_read(&z->peer);
+	}
 }
 
 /* --- what goes ------------------------------------------------------------

@@ -44,6 +44,7 @@ struct zero {
 	bool greeted;
 	bool adopted;  /* an earlier thoxd's: greeted more than once */
 	bool renewing; /* until its holder knows: calls come again */
+	bool last;     /* its holder has ended: only pushes still count */
 	struct garbage garbage;
 };
 
@@ -71,6 +72,10 @@ int zero_restore(struct holding *held, int *fd);
 /* By its holding, which ends: calls are dropped, nothing is listened to, the
  * rights that were shared over it go. */
 void zero_close(struct zero *z);
+
+/* @p has ended: the pushes that lie unread in its links are passed on, as they
+ * were sent while it lived. Before its holdings are closed. */
+void zero_last_words(struct principal *p);
 
 /* Over it: as peer_send(). */
 int zero_send(struct zero *z, const struct mp_writer *w);
