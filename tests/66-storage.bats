@@ -53,17 +53,21 @@ storaged_pid() {
 	pgrep -f "^[^ ]*/thox-storaged $THOX_DIR/"
 }
 
-# thox-storaged dies as by a bug. Returns when thoxd has seen it.
+# thox-storaged dies as by a bug. Returns when thoxd has seen it: then the name
+# is free, or another has it, since somebody asked already.
 kill_storaged() {
 	local pid
 
 	pid=$(storaged_pid)
 	kill -KILL "$pid"
-	wait_until storage_is_unbound
+	wait_until storage_is_without "$pid"
 }
 
-storage_is_unbound() {
-	[[ $(thoxctl --json bus) != *'"storage"'* ]]
+storage_is_without() {
+	local now
+
+	[[ $(thoxctl --json bus) != *'"storage"'* ]] ||
+		{ now=$(storaged_pid) && [[ $now != "$1" ]]; }
 }
 
 @test "keys outlive the process, with every value that a call can carry" {

@@ -571,6 +571,19 @@ static bool serve_callers(unsigned most)
 	return true;
 }
 
+/* May it be killed from now on? Where many states are possible, since lives
+ * ended before they had seen anything, this one sees first. */
+static bool may_be_killed(void)
+{
+	if (n_looked < OBJECTS)
+		return false;
+	for (unsigned i = 0; i < OBJECTS; i++) /* the looks came first */
+		if (!ops[i].was_answered &&
+		    states[ops[i].object].count > LINEAR_STATES_MAX / 8)
+			return false;
+	return true;
+}
+
 /* How many operations may have been begun: in peace all wait now and then. */
 static void check_round(void);
 
@@ -594,7 +607,7 @@ static void run_life(void)
 			check_round();
 			continue;
 		}
-		if (options.kill && !until_ns && n_looked == OBJECTS)
+		if (options.kill && !until_ns && may_be_killed())
 			until_ns = clock_ns() + random_below(20000000);
 		if (!wait_for_something(until_ns))
 			break;
