@@ -162,7 +162,8 @@ keeper() {
 	NOTIFY_SOCKET=$THOX_DIR/notify "$THOX_LIBEXEC_DIR/thox-keeper" \
 		</dev/null >/dev/null 2>&1 3>&- &
 	keeper=$!
-	THOX_NO_AUTOSTART=1 wait_until thoxctl status
+	# Clients are served before that.
+	wait_until has_line "$THOX_DIR/told" READY=1
 	thoxctl shutdown
 	wait "$listener"
 	wait "$keeper"

@@ -144,8 +144,8 @@ static int listen_to(const char *path, int count)
 		perror(path);
 		return 1;
 	}
+	setlinebuf(stdout);
 	puts("listening");
-	fflush(stdout);
 	for (; count > 0 && (n = recv(fd, text, sizeof(text), 0)) >= 0; count--)
 		printf("%.*s\n", (int)n, text);
 	return 0;
