@@ -26,13 +26,13 @@
  * answers itself; on the second one byte asks its parent to kill the child,
  * should that not have died of its own timer.
  */
-#define PATIENCE_MSEC (VERIFY_DEADLINE_MSEC + 500)
-#define GRACE_MSEC    2000
+#define GRACE_MSEC 2000
 
 extern char **environ;
 
 struct verifier {
 	int fd, kick_fd;
+	int patience_msec;
 	pid_t pid;
 	atomic_uint seq;
 	/* Answers that came before they were waited for. */
@@ -81,7 +81,7 @@ static int start(struct verifier *v, const char *program_path, int fd,
 	sigemptyset(&none);
 	sigemptyset(&dfl);
 	sigaddset(&dfl, SIGPIPE);
-	sigaddset(&dfl, SIGALRM);
+	sigaddset(&dfl, SIGPROF);
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attr);
 	posix_spawn_file_actions_adddup2(&actions, fd, 3);
@@ -105,6 +105,7 @@ int verifier_new(const char *program_path, struct verifier **ret_verifier)
 	if (!v)
 		return -ENOMEM;
 	v->fd = v->kick_fd = -1;
+	v->patience_msec = VERIFY_PATIENCE_MSEC;
 	r = make_pair(&v->fd, &fd);
 	if (r == 0)
 		r = make_pair(&v->kick_fd, &kick_fd);
@@ -137,6 +138,11 @@ struct verifier *verifier_free(struct verifier *v)
 pid_t verifier_pid(const struct verifier *v)
 {
 	return v->pid;
+}
+
+void verifier_set_patience(struct verifier *v, int msec)
+{
+	v->patience_msec = msec;
 }
 
 /* What a hostile child says goes to terminals. */
@@ -173,9 +179,12 @@ static int died(struct verdict *ret, const char *name, int signal)
 	const char *abbrev = sigabbrev_np(signal);
 	char why[96];
 
-	if (signal == SIGALRM || signal == SIGXCPU || signal == SIGKILL)
-		snprintf(why, sizeof(why), "parsing took longer than %d s",
-			 VERIFY_DEADLINE_MSEC / 1000);
+	if (signal == SIGPROF || signal == SIGXCPU)
+		snprintf(why, sizeof(why),
+			 "parsing took more than %d s of processor time",
+			 VERIFY_CPU_MSEC / 1000);
+	else if (signal == SIGKILL)
+		strcpy(why, "the parser did not answer in time");
 	else
 		snprintf(why, sizeof(why),
 			 "the parser was killed by signal %d (SIG%s)", signal,
@@ -322,7 +331,7 @@ int verifier_answer(struct verifier *v, const char *name, uint32_t ticket,
 			 VERIFY_TEXT_BYTES >> 20);
 		return refuse(ret_verdict, name, why);
 	}
-	r = receive(v, ticket, PATIENCE_MSEC, &reply);
+	r = receive(v, ticket, v->patience_msec, &reply);
 	if (r == -ETIMEDOUT || r == -EBADMSG) {
 		/* The child does not keep to what it was told: away with it. */
 		if (send(v->kick_fd, "k", 1, MSG_NOSIGNAL) < 0)

@@ -30,7 +30,8 @@ struct verifier;
 #define VERIFY_REASON_BYTES  256
 #define VERIFY_TEXT_BYTES    (16U << 20) /* larger is refused, never read */
 #define VERIFY_MEMORY_BYTES  (256U << 20)
-#define VERIFY_DEADLINE_MSEC 2000
+#define VERIFY_CPU_MSEC	     2000 /* of processor time, for one text */
+#define VERIFY_PATIENCE_MSEC 20000
 
 /* Another text that this one needs. */
 struct verify_need {
@@ -54,12 +55,15 @@ struct verdict {
 int verifier_new(const char *program_path, struct verifier **ret_verifier);
 struct verifier *verifier_free(struct verifier *v); /* kills and reaps */
 pid_t verifier_pid(const struct verifier *v);
+/* How long an answer is waited for; VERIFY_PATIENCE_MSEC at first. Then its
+ * child is killed, and its text refused. */
+void verifier_set_patience(struct verifier *v, int msec);
 
 /*
  * Check what @fd holds (regular file, read from 0, offset untouched) as the
- * text of @name, which only serves to name it in the reason. Blocks for at
- * most about the deadline. Negative errno only when no verdict could be had:
- * -EPIPE when the verifier is gone (make a new one).
+ * text of @name, which only serves to name it in the reason. Blocks while the
+ * parser is at work, at most for the patience. Negative errno only when no
+ * verdict could be had: -EPIPE when the verifier is gone (make a new one).
  */
 int verifier_check(struct verifier *v, enum store_dir dir, const char *name,
 		   int fd, struct verdict *ret_verdict);
