@@ -208,6 +208,23 @@ load mount
 	[[ -z $(ls "$mnt/data") ]]
 }
 
+@test "a stream that its program has open is copied to another name, not moved" {
+	mount_store
+	echo one >"$mnt/data/a"
+	mv "$mnt/data/a" "$mnt/data/b"
+	echo two >"$mnt/data/b"
+	# as thoxd opens it for a process: past the mount
+	exec 5<>"$store/data/b"
+	mv "$mnt/data/b" "$mnt/data/c"
+	echo 3 >&5
+	exec 5>&-
+	[[ $(cat "$mnt/data/c") == two ]]
+	[[ $(ls "$mnt/data") == c ]]
+	mv "$mnt/data/c" "$mnt/data/d"
+	[[ $(cat "$mnt/data/d") == two ]]
+	rm "$mnt/data/d"
+}
+
 @test "data/ shows at once what somebody else wrote below" {
 	mount_store
 	echo one >"$mnt/data/a"

@@ -142,6 +142,7 @@ static void catch_signals(struct thoxfs *fs)
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGIO, SIG_IGN); /* plain.c: its leases are given back at once */
 }
 
 static int start_threads(struct thoxfs *fs)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/util.h"
 #include "thoxfs.h"
 
 static struct plain **bucket_of(struct thoxfs *fs, uint64_t ino)
@@ -199,6 +200,35 @@ int plain_remove(struct thoxfs *fs, enum store_dir dir, const char *name)
 	return r;
 }
 
+/*
+ * Does anybody have it open past the mount? A process of its program may, with
+ * a descriptor from thoxd, and would have the other program's stream then. The
+ * kernel gives a lease to the only one who has a file open; whoever opens it
+ * meanwhile is held up until it is given back, at once.
+ */
+static bool is_lent(struct thoxfs *fs, const char *name)
+{
+	_cleanup_(fd_closep) int own = -1;
+	struct stat st;
+	struct plain *p;
+	bool lent;
+	int fd;
+
+	if (store_file_stat(fs->store, DIR_DATA, name, &st) < 0)
+		return false;
+	p = find(fs, st.st_ino);
+	if (p && p->fd >= 0)
+		fd = p->fd;
+	else if (store_file_open(fs->store, DIR_DATA, name, O_RDONLY, &own) < 0)
+		return false;
+	else
+		fd = own;
+	lent = fcntl(fd, F_SETLEASE, F_WRLCK) < 0 && errno == EAGAIN;
+	if (!lent)
+		(void)fcntl(fd, F_SETLEASE, F_UNLCK);
+	return lent;
+}
+
 int plain_rename(struct thoxfs *fs, enum store_dir dir, const char *from,
 		 const char *to, bool noreplace)
 {
@@ -208,6 +238,8 @@ int plain_rename(struct thoxfs *fs, enum store_dir dir, const char *from,
 
 	if (strcmp(from, to) == 0)
 		return 0;
+	if (dir == DIR_DATA && !name_scratch(from) && is_lent(fs, from))
+		return -EXDEV; /* mv copies it then */
 	hold_open(fs, dir, to);
 	r = store_file_rename(fs->store, dir, from, to, noreplace);
 	if (r < 0)
