@@ -447,6 +447,95 @@ storage_is_without() {
 	keeps <<<'is(storage.get(), "from outside\n")'
 }
 
+# What process $1 has open below data/, a line each, with its access mode.
+data_files() {
+	local fd flags
+
+	for fd in /proc/"$1"/fd/*; do
+		[[ $(readlink "$fd") == */data/* ]] || continue
+		flags=$(sed -n 's/^flags:[[:space:]]*//p' "/proc/$1/fdinfo/${fd##*/}")
+		echo "$(readlink "$fd") $((8#$flags & 3))"
+	done
+}
+
+has_data_files() {
+	[[ $(data_files "$1") == "$2" ]]
+}
+
+@test "a stream's bytes go by a descriptor of the file, which nothing outgrows" {
+	local data="$THOX_DIR/store/data/writer" pid
+
+	service writer <<-'LUA'
+		local storage = require "storage"
+		local s = storage.stream()
+		local steps = {
+		  write = function() s:seek("set") s:write("by descriptor") end,
+		  read = function() s:seek("set") return s:read() end,
+		  replace = function() storage.set("replaced") end,
+		  close = function() s:close() end,
+		  again = function() s = storage.stream() return s:read() end,
+		  attack = function()
+		    local ctx = require("thox").invoke({ 0, "storage.stream.open", false, false }, { write = true })
+		    local file = require("thox").file(ctx)
+		    local limit = storage.stat().limit_bytes
+		    local text = ("x"):rep(100)
+		    local n = file:write(limit - 10, text)
+		    local past = file:write(limit, text)
+		    local far = file:write(1 << 62, text)
+		    return table.concat({ n, past, far, tostring(file:size() == limit) }, " ")
+		  end,
+		}
+		for name, fn in pairs(steps) do
+		  require("thox").serve(0, "writer." .. name, fn)
+		end
+		os.bind("writer")
+	LUA
+	thox-exec -d writer
+	pid=$(thoxctl --json ps | sed 's/.*"pid":\([0-9]*\).*/\1/')
+	[ "$(data_files "$pid")" = "" ]
+	thoxctl call writer.write
+	[ "$(data_files "$pid")" = "$data 2" ]
+	[ "$(cat "$data")" = "by descriptor" ]
+	grep -q '^Max file size *67108864 ' "/proc/$pid/limits"
+	# in place, from outside: it is the same file
+	printf 'BY' 1<>"$data"
+	[[ $(thoxctl call writer.read) == *"BY descriptor"* ]]
+	[ "$(data_files "$pid")" = "$data 2" ]
+	# replaced: it has let go of the old one without being asked, and what
+	# it reads is the new one
+	thoxctl call writer.replace
+	wait_until has_data_files "$pid" ""
+	[[ $(thoxctl call writer.read) == *replaced* ]]
+	[ "$(data_files "$pid")" = "$data 0" ]
+	printf 'from outside' >"$data.new"
+	mv "$data.new" "$data"
+	[[ $(thoxctl call writer.read) == *"from outside"* ]]
+	thoxctl call writer.close
+	[ "$(data_files "$pid")" = "" ]
+	[[ $(thoxctl call writer.again) == *"from outside"* ]]
+	# up to the limit, and not a byte beyond it
+	[[ $(thoxctl call writer.attack) == *"10 0 0 true"* ]]
+	[ "$(stat -c %s "$data")" -eq 67108864 ]
+	kill -0 "$pid"
+	thoxctl stop writer
+}
+
+@test "who writes to a file of the user's has no descriptor, and a stream all the same" {
+	service plain <<-'LUA'
+		local storage = require "storage"
+		local s = storage.stream()
+		s:write("as calls")
+		s:seek("set")
+		print(s:read())
+		print(s.file == nil)
+		io.write(("x"):rep(100))
+	LUA
+	thox-exec plain >"$BATS_TEST_TMPDIR/out"
+	[ "$(head -2 "$BATS_TEST_TMPDIR/out")" = "as calls
+true" ]
+	[ "$(cat "$THOX_DIR/store/data/plain")" = "as calls" ]
+}
+
 @test "everybody has his own, and another's only where policy says so" {
 	program=owner keeps <<<'keys:set("mine", 1) storage.set("mine")'
 	program=other keeps <<-'LUA'

@@ -2,7 +2,9 @@
 -- program by thox-storaged. Functions take a storage context, or nil for the
 -- program's own storage. thox-storage(7) describes it, also the calls below.
 
-local invoke = require "thox".invoke
+local thox = require "thox"
+
+local invoke, take_file = thox.invoke, thox.file
 
 local PIECE = 1 << 20 -- bytes of a stream in one call
 local TRIES = 100 -- of a transaction, where it says nothing of them
@@ -271,12 +273,16 @@ Watch.__close = Watch.close
 
 -- --- the stream ---------------------------------------------------------------
 
+-- Bytes of a process's own stream go by a descriptor of the file, which comes
+-- with the context of `stream.open`; where there is none, or its limit is met,
+-- as calls.
+
 local Stream = {}
 Stream.__index = Stream
 
 local function new_stream(ctx)
 	local self = { at = 0, calls = {} }
-	for _, method in ipairs { "read", "write", "truncate", "size", "sync" } do
+	for _, method in ipairs { "open", "read", "write", "truncate", "size", "sync" } do
 		self.calls[method] = call_of(ctx, "stream." .. method)
 	end
 	return setmetatable(self, Stream)
@@ -295,24 +301,83 @@ local function check_count(n, what)
 	return math.tointeger(n)
 end
 
--- That many bytes, fewer at the end, and there nil; without n: the rest
-function Stream:read(n)
-	check_open(self)
-	local left = n == nil and math.maxinteger or check_count(n, "n")
+local function drop_file(s)
+	if s.file then
+		s.file:close()
+		s.file_ctx:close()
+		s.file, s.file_ctx, s.writes = nil, nil, nil
+	end
+end
+
+local function open_file(s, write)
+	drop_file(s)
+	if s.indirect then
+		return nil
+	end
+	local ctx = invoke(s.calls.open, { write = write })
+	if not ctx then
+		s.indirect = ctx == false
+		return nil
+	end
+	local file = take_file(ctx)
+	drop_file(s) -- another task's, which came meanwhile
+	if file and s.calls then
+		s.file, s.file_ctx, s.writes = file, ctx, write
+		return file
+	end
+	if file then
+		file:close()
+	end
+	ctx:close()
+	check_open(s)
+	s.indirect = true
+end
+
+-- What the method of the file says; nil: there is no file. One that was
+-- replaced says nothing: then it is opened again.
+local function directly(s, write, method, ...)
+	while true do
+		local file = (not write or s.writes) and s.file or open_file(s, write)
+		if not file then
+			return nil
+		end
+		local result = file[method](file, ...)
+		if result then
+			return result
+		end
+		drop_file(s)
+	end
+end
+
+local function read_by_calls(s, left)
 	local parts = {}
 
 	while left > 0 do
-		local part = invoke(self.calls.read, self.at, math.min(left, PIECE))
+		local part = invoke(s.calls.read, s.at, math.min(left, PIECE))
 		if part == "" then
 			break
 		end
 		parts[#parts + 1] = part
-		self.at, left = self.at + #part, left - #part
-	end
-	if n ~= nil and n > 0 and #parts == 0 then
-		return nil
+		s.at, left = s.at + #part, left - #part
 	end
 	return table.concat(parts)
+end
+
+-- That many bytes, fewer at the end, and there nil; without n: the rest
+function Stream:read(n)
+	check_open(self)
+	local left = n == nil and math.maxinteger or check_count(n, "n")
+	local text = directly(self, false, "read", self.at, left)
+
+	if text then
+		self.at = self.at + #text
+	else
+		text = read_by_calls(self, left)
+	end
+	if text == "" and n ~= nil and n > 0 then
+		return nil
+	end
+	return text
 end
 
 function Stream:write(text)
@@ -320,8 +385,10 @@ function Stream:write(text)
 	if type(text) ~= "string" then
 		error("a string is wanted, not a " .. type(text), 2)
 	end
-	for i = 1, #text, PIECE do
-		local part = #text <= PIECE and text or text:sub(i, i + PIECE - 1)
+	local done = text ~= "" and directly(self, true, "write", self.at, text) or 0
+	self.at = self.at + done
+	for i = done + 1, #text, PIECE do
+		local part = #text <= PIECE and i == 1 and text or text:sub(i, i + PIECE - 1)
 		invoke(self.calls.write, self.at, part)
 		self.at = self.at + #part
 	end
@@ -334,7 +401,7 @@ function Stream:seek(whence, offset)
 	whence, offset = whence or "cur", offset or 0
 	local base = whence == "set" and 0 or whence == "cur" and self.at
 	if whence == "end" then
-		base = invoke(self.calls.size) or 0
+		base = self.file and self.file:size() or invoke(self.calls.size) or 0
 	elseif not base then
 		error('whence is "set", "cur" or "end"', 2)
 	end
@@ -355,6 +422,7 @@ function Stream:sync()
 end
 
 function Stream:close()
+	drop_file(self)
 	self.calls = nil
 end
 Stream.__close = Stream.close

@@ -105,10 +105,16 @@ int native_watch(struct native *n, struct native_watch *w, uint32_t events);
  * into `w` with rpc/mp.h, and contexts in it by these. What is written last
  * counts: native_values_init() or _clear() first, _deinit() in the end.
  */
+struct native_file {
+	uint64_t inode; /* 0: none */
+	uint64_t limit_bytes;
+	bool write;
+};
 struct native_slot {
 	size_t offset; /* of the number, in what was written */
 	uint64_t number;
 	bool own;
+	struct native_file file;
 };
 struct native_values {
 	struct mp_writer w;
@@ -121,6 +127,11 @@ void native_values_deinit(struct native_values *v);
 /* Share a context with the receiver. It may be closed once the message has
  * been handed over, not before. */
 void native_write_own(struct native_values *v, const struct native_context *c);
+/* The same, with a descriptor of the receiver's stream, if it is to have one
+ * (CONTROL_SHARE_OWN): of thox-storaged alone. */
+void native_write_own_file(struct native_values *v,
+			   const struct native_context *c,
+			   const struct native_file *file);
 void native_write_link(struct native_values *v, const struct native_link *l);
 
 /* --- contexts that others own ----------------------------------------------

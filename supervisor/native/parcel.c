@@ -84,6 +84,15 @@ void native_write_own(struct native_values *v, const struct native_context *c)
 	write_slot(v, c->number, true);
 }
 
+void native_write_own_file(struct native_values *v,
+			   const struct native_context *c,
+			   const struct native_file *file)
+{
+	write_slot(v, c->number, true);
+	if (!v->w.bad)
+		v->slots[v->n_slots - 1].file = *file;
+}
+
 void native_write_link(struct native_values *v, const struct native_link *l)
 {
 	write_slot(v, l->number, false);
@@ -138,6 +147,17 @@ void native_parcel_forget(struct outgoing *o)
 	free(o);
 }
 
+static void write_file(struct mp_writer *w, const struct native_file *file)
+{
+	mp_write_map(w, 3);
+	mp_write_str(w, "inode");
+	mp_write_uint(w, file->inode);
+	mp_write_str(w, "limit_bytes");
+	mp_write_uint(w, file->limit_bytes);
+	mp_write_str(w, "write");
+	mp_write_bool(w, file->write);
+}
+
 static int ask_share(struct outgoing *o, const struct native_slot *slot)
 {
 	struct native *n = o->link->native;
@@ -152,11 +172,13 @@ static int ask_share(struct outgoing *o, const struct native_slot *slot)
 	s->offset = slot->offset;
 	s->own = slot->own ? slot->number : 0;
 	w = native_begin(n);
-	mp_write_array(w, 4);
+	mp_write_array(w, slot->file.inode > 0 ? 5 : 4);
 	mp_write_uint(w, slot->own ? CONTROL_SHARE_OWN : CONTROL_SHARE_HELD);
 	mp_write_uint(w, s->id);
 	mp_write_uint(w, slot->number);
 	mp_write_uint(w, o->link->number);
+	if (slot->file.inode > 0)
+		write_file(w, &slot->file);
 	r = native_tell(n);
 	if (r < 0) {
 		free(s);

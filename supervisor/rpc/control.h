@@ -196,8 +196,16 @@ enum control_kind {
 	 * CONTROL_HOLD with the zero key.
 	 */
 	CONTROL_WANT_ZERO = 80,
-	/* [81, id, context, to]: whoever is at the other end of link `to` shall
-	 * hold this context of mine; answered by CONTROL_SHARED */
+	/*
+	 * [81, id, context, to, {…}?]: whoever is at the other end of link `to`
+	 * shall hold this context of mine; answered by CONTROL_SHARED. The map
+	 * is thox-storaged's: with the context goes a descriptor of the stream
+	 * of whom `to` acts as, which thoxd opens, if it may have one; else
+	 * the context goes alone. Keys:
+	 *   inode            which file that has to be
+	 *   limit_bytes      it must not grow over it
+	 *   write            true: to be written, too
+	 */
 	CONTROL_SHARE_OWN = 81,
 	/* [82, id, link, to]: the same for a context that I hold by `link`; its
 	 * grant is passed on, never more */
@@ -244,7 +252,7 @@ enum control_kind {
 	 */
 	CONTROL_OPENED = 88,
 	/*
-	 * [89, link, {…}] + fd: you hold a context. A process that calls a name
+	 * [89, link, {…}] + fd, file?: you hold a context. A process that calls a name
 	 * of its own is at both ends of that link, and is told OPENED, too. One
 	 * that asked for context 0 and cannot have it gets a closed end. Keys:
 	 *   zero             true: it is context 0
@@ -257,6 +265,8 @@ enum control_kind {
 	 *                    that comes over another link it means nothing: or
 	 *                    whoever guesses numbers could have a process use
 	 *                    contexts of its own in their stead
+	 *   file             true: a second descriptor is there, of what the
+	 *                    context stands for. To a runner alone
 	 */
 	CONTROL_HOLD = 89,
 	/* [90, id, status, link | message]: link is what the message to the

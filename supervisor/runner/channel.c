@@ -146,6 +146,7 @@ struct channel *channel_open(enum channel_kind kind, uint64_t number, int fd,
 	}
 	c->refs = 1;
 	c->number = number;
+	c->file = -1;
 	c->peer = peer_ref(peer);
 	c->limit_bytes = LINK_MESSAGE_BYTES;
 	list_init(&c->list);
@@ -201,6 +202,10 @@ static void end(struct channel *c, bool tell, bool by_us)
 	watch_remove(&c->watch);
 	queued_bytes -= c->link.queued_bytes;
 	link_deinit(&c->link);
+	c->file = fd_close(c->file);
+	if (c->taken)
+		*c->taken = fd_close(*c->taken);
+	c->taken = NULL;
 	forget_outgoing(c);
 	if (tell)
 		tell_link_closed(c->number);

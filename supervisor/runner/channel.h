@@ -81,6 +81,8 @@ struct channel {
 	bool resolves;	     /* thoxd's: names must be resolved */
 	uint64_t over;	     /* the link whose message will name it; 0: any */
 	uint64_t claimed;    /* by which message; 0: nobody's yet */
+	int file; /* what came with it (lua_file.h); -1: nothing, or taken … */
+	int *taken; /* … by this one, which is closed with it */
 };
 
 struct channel_hooks {

@@ -12,6 +12,7 @@
 #include "runner/context.h"
 #include "runner/handler.h"
 #include "runner/lua_call.h"
+#include "runner/lua_file.h"
 #include "runner/push.h"
 #include "runner/request_value.h"
 #include "runner/runner.h"
@@ -129,6 +130,7 @@ static int l_stop(lua_State *L)
 static int l_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
+		{ "file", lua_file_take },
 		{ "forward", lua_call_forward },
 		{ "hear", l_hear },
 		{ "invoke", lua_call_invoke },
@@ -151,6 +153,7 @@ static int l_open(lua_State *L)
 
 void lua_handler_open(lua_State *L)
 {
+	lua_file_open(L);
 	luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
 	lua_pushcfunction(L, l_open);
 	lua_setfield(L, -2, "thox");

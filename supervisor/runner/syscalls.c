@@ -98,6 +98,14 @@ const struct syscall_row syscall_rows[] = {
 	  { INT(0, STDERR_FILENO) } },
 	{ SCMP_SYS(close), BOTH, "texts, stdio", 0, { { 0 } } },
 
+	/* a stream that it was handed (lua_file.c): at a place, and nothing
+	 * else that a file knows; how large it may grow is the kernel's rule
+	 * (RLIMIT_FSIZE) */
+	{ SCMP_SYS(pread64), BOTH, "reads of the stream", 0, { { 0 } } },
+	{ SCMP_SYS(pwrite64), BOTH, "writes of the stream", 0, { { 0 } } },
+	{ SCMP_SYS(fstat), BOTH, "is it still its name's file, how large", 0,
+	  { { 0 } } },
+
 	/* time; a negative clock would read another process's */
 	{ SCMP_SYS(clock_gettime), BOTH, "os.clock, os.time", 1,
 	  { LE(0, CLOCK_BOOTTIME) } },

@@ -158,6 +158,7 @@ static void test_attacks(void)
 #ifndef THOX_SANITIZED /* which has rows of its own */
 		{ SYS_mmap, { 0x10000, 4096, 3, 0x32, -1 }, TRY_TRAPPED },
 		{ SYS_mmap, { 0, 4096, 3, 0x02, 0 }, TRY_TRAPPED },
+		{ SYS_mmap, { 0, 4096, 3, 0x01, 4 }, TRY_TRAPPED },
 		{ SYS_openat, { -100, 0, 0 }, TRY_TRAPPED },
 #endif
 		{ SYS_mprotect, { 0x10000, 4096, 5 }, TRY_TRAPPED },
@@ -179,7 +180,22 @@ static void test_attacks(void)
 		{ SYS_sendto, { 4, 0, 0, 0, 1, 16 }, TRY_TRAPPED },
 		{ SYS_recvfrom, { 4, 0, 0, 0, 1, 0 }, TRY_TRAPPED },
 		{ SYS_socket, { 1, 5, 0 }, TRY_TRAPPED },
-		{ SYS_pwrite64, { 4, 0, 0, 0 }, TRY_TRAPPED },
+		/* what files know besides bytes at a place */
+		{ SYS_ftruncate, { 4, 0 }, TRY_TRAPPED },
+		{ SYS_fallocate, { 4, 0, 0, 4096 }, TRY_TRAPPED },
+		{ SYS_pwritev, { 4, 0, 0, 0 }, TRY_TRAPPED },
+		{ SYS_pwritev2, { 4, 0, 0, 0, 0, 0 }, TRY_TRAPPED },
+		{ SYS_preadv2, { 4, 0, 0, 0, 0, 0 }, TRY_TRAPPED },
+		{ SYS_copy_file_range, { 4, 0, 4, 0, 1, 0 }, TRY_TRAPPED },
+		{ SYS_sendfile, { 4, 4, 0, 1 }, TRY_TRAPPED },
+		{ SYS_fchmod, { 4, 04777 }, TRY_TRAPPED },
+		{ SYS_fchown, { 4, 0, 0 }, TRY_TRAPPED },
+		{ SYS_fsetxattr, { 4, 0, 0, 0, 0 }, TRY_TRAPPED },
+		{ SYS_flock, { 4, 2 }, TRY_TRAPPED },
+		{ SYS_fsync, { 4 }, TRY_TRAPPED },
+		{ SYS_linkat, { 4, 0, -100, 0, 0x1000 }, TRY_TRAPPED },
+		{ SYS_fcntl, { 4, 1024 /* F_SETLEASE */, 1 }, TRY_TRAPPED },
+		{ SYS_fcntl, { 4, 37 /* F_OFD_SETLK */, 0 }, TRY_TRAPPED },
 		{ SYS_writev, { 4, 0, 0 }, TRY_TRAPPED },
 		/* new processes and programs */
 		{ SYS_clone, { 17, 0, 0 }, TRY_KILLED },

@@ -59,6 +59,8 @@ static void read_key(struct mp_reader *r, struct mp_bytes key, struct told *t)
 		t->resolves = mp_read_bool(r);
 	else if (mp_bytes_equal(key, "over"))
 		t->over = mp_read_uint(r);
+	else if (mp_bytes_equal(key, "file"))
+		t->file = mp_read_bool(r);
 	else
 		mp_skip(r);
 }
@@ -207,6 +209,8 @@ static void take_hold(const struct told *t, struct link_message *raw)
 	if (c) {
 		c->resolves = t->resolves;
 		c->over = t->over;
+		if (t->file)
+			c->file = out_of_the_way(link_message_take_fd(raw, 1));
 	}
 	if (t->zero)
 		route_set_zero(c);

@@ -19,6 +19,7 @@ struct told {
 	struct mp_bytes name;	/* a bound one, size 0: none */
 	struct mp_bytes grants; /* raw, size 0: every name is granted */
 	bool zero, resolves;
+	bool file; /* hold: a second descriptor is there */
 	/* opened, hold, a child's end */
 	int64_t pid;
 	struct mp_bytes program, service;

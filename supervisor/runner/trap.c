@@ -78,7 +78,12 @@ int trap_install(void)
 		.sa_flags = SA_ONSTACK | SA_SIGINFO,
 	};
 
-	if (sigaltstack(&stack, NULL) < 0 || sigaction(SIGSYS, &trap, NULL) < 0)
+	/* a stream at its limit: EFBIG says as much */
+	struct sigaction full = { .sa_handler = SIG_IGN };
+
+	if (sigaltstack(&stack, NULL) < 0 ||
+	    sigaction(SIGSYS, &trap, NULL) < 0 ||
+	    sigaction(SIGXFSZ, &full, NULL) < 0)
 		return -errno;
 	for (size_t i = 0; i < ARRAY_SIZE(crashes); i++)
 		if (sigaction(crashes[i], &crash, NULL) < 0)

@@ -167,7 +167,6 @@ static void op_hand(void *front, void *request, struct storage_object *object,
 	struct handed *h;
 	int r = handed_new(front, object, &h);
 
-	(void)file;
 	if (r < 0) {
 		storage_object_free(object);
 		(void)native_answer_failure(q, STATUS_TOO_LARGE,
@@ -176,7 +175,14 @@ static void op_hand(void *front, void *request, struct storage_object *object,
 	}
 	native_values_init(&v);
 	mp_write_array(&v.w, 1);
-	native_write_own(&v, h->context);
+	if (file)
+		native_write_own_file(
+			&v, h->context,
+			&(struct native_file){ .inode = file->inode,
+					       .limit_bytes = file->limit_bytes,
+					       .write = file->write });
+	else
+		native_write_own(&v, h->context);
 	r = native_answer(q, &v);
 	native_values_deinit(&v);
 	if (r < 0)

@@ -52,3 +52,7 @@
 
 /* --- streams --- */
 #define STORAGE_STREAM_CALL_BYTES (8U << 20) /* that one call carries */
+/* Files of one program that were replaced while somebody had a descriptor of
+ * them, and still has: each may be as large as its limit. */
+#define STORAGE_PINS_OLD 2U
+#define STORAGE_PINS_MAX 4096U /* files of which descriptors are out */

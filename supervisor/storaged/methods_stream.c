@@ -15,27 +15,56 @@ static int on_write_option(struct call *c, struct mp_bytes key,
 	return invalid(c, "there is no option `%.*s`", (int)key.size, key.p);
 }
 
-/* open({write}) -> a context that ends when the stream is replaced, and a
- * descriptor, which thoxd makes */
+/* Of a stream that is there, or of none yet. */
+static int no_file(struct call *c, bool there)
+{
+	mp_write_array(c->out, 1);
+	if (there)
+		mp_write_bool(c->out, false);
+	else
+		mp_write_nil(c->out);
+	return 0;
+}
+
+/* It is remembered as handed out before anybody has it. */
+static int pin_stream(struct call *c, uint64_t *ret_inode)
+{
+	struct pins *pins = &c->storage->pins;
+	const char *program = c->space->program;
+	int fd, r;
+
+	r = stream_open(&c->storage->streams, program, ret_inode, &fd);
+	return r < 0 ? r : pins_add(pins, program, *ret_inode, fd);
+}
+
+/*
+ * open({write}) -> a context that ends when the stream is replaced, and with
+ * it a descriptor, which thoxd makes; nil when there is no stream; false when
+ * there can be no descriptor: what a process does to a storage that is not its
+ * own may be withdrawn at any time, and old files may be held too long.
+ */
 static int open_stream(struct call *c)
 {
 	struct storage_file file = { .program = c->space->program,
 				     .limit_bytes =
 					     c->space->keys.limit_bytes };
 	struct storage_object *o;
-	struct stream_info info;
 	int r = arg_options(c, on_write_option, &file.write);
 
+	if (r == 0 && !c->caller->own)
+		return no_file(c, true);
 	if (r == 0 && file.write) /* thoxd opens what is there */
 		r = stream_write(&c->storage->streams, file.program, 0,
 				 (struct mp_bytes){ 0 }, file.limit_bytes);
 	if (r == 0)
-		r = stream_stat(&c->storage->streams, file.program, &info);
+		r = pin_stream(c, &file.inode);
 	if (r == 0)
 		r = object_new(c, OBJECT_STREAM, &o);
+	if (r == -ENOENT || r == -EBUSY || r == -EMFILE)
+		return no_file(c, r != -ENOENT);
 	if (r < 0)
 		return r;
-	o->inode = info.inode;
+	o->inode = file.inode;
 	list_append(&c->space->streams, &o->streams);
 	c->storage->ops->hand(c->storage->front, c->request, o, &file);
 	return CALL_LATER;

@@ -152,6 +152,7 @@ int storage_open(const struct storage_options *options,
 	s->ops = options->ops;
 	s->front = options->front;
 	list_init(&s->callers);
+	pins_init(&s->pins);
 	s->report = options->report;
 	s->lock_fd = -1;
 	s->limit_bytes = options->limit_bytes ? options->limit_bytes
@@ -200,6 +201,7 @@ struct storage *storage_close(struct storage *s)
 		workers_drain(&s->env.workers);
 	}
 	workers_drain(&s->env.workers);
+	pins_deinit(&s->pins);
 	streams_deinit(&s->streams);
 	keys_env_deinit(&s->env);
 	mp_writer_deinit(&s->out);
@@ -241,7 +243,11 @@ int storage_caller_new(struct storage *s, const char *program, void *user,
 	struct space *sp = NULL;
 	int r = program ? space_get(s, program, &sp) : 0;
 
-	return r < 0 ? r : caller_new(s, sp, user, ret_caller);
+	if (r == 0)
+		r = caller_new(s, sp, user, ret_caller);
+	if (r == 0)
+		(*ret_caller)->own = program != NULL;
+	return r;
 }
 
 void storage_caller_limit(struct storage_caller *c, uint64_t limit_bytes)
@@ -320,6 +326,9 @@ void storage_object_free(struct storage_object *o)
 		lock_release(&o->claim);
 	watch_free(o->watch);
 	list_remove(&o->streams);
+	if (o->type == OBJECT_STREAM)
+		pins_look(&o->space->storage->pins, o->space->program,
+			  o->inode);
 	space_put(o->space);
 	free(o);
 }

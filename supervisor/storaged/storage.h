@@ -25,6 +25,7 @@ struct storage_object; /* what a context stands for that was handed out */
 /* A descriptor that goes with a context: of a program's stream. */
 struct storage_file {
 	const char *program;
+	uint64_t inode; /* which file that is */
 	bool write;
 	uint64_t limit_bytes; /* the file must not grow over it */
 };

@@ -8,6 +8,7 @@
 #include "storaged/keys.h"
 #include "storaged/limits.h"
 #include "storaged/lock.h"
+#include "storaged/pin.h"
 #include "storaged/storage.h"
 #include "storaged/stream.h"
 #include "storaged/watch.h"
@@ -34,6 +35,7 @@ struct space {
 struct storage {
 	struct keys_env env;
 	struct streams streams;
+	struct pins pins;
 	const struct storage_ops *ops;
 	void *front;
 	struct list callers; /* all */
@@ -55,6 +57,7 @@ struct storage_caller {
 	struct space *space; /* NULL: it has none */
 	void *user;
 	struct list list;    /* the space's */
+	bool own;	     /* it is that of its process */
 	struct list calls;   /* that are not answered */
 	struct list objects; /* that were handed to it */
 	unsigned n_objects;

@@ -120,6 +120,17 @@ int stream_stat(struct streams *s, const char *name,
 	return 0;
 }
 
+int stream_open(struct streams *s, const char *name, uint64_t *ret_inode,
+		int *ret_fd)
+{
+	struct stat st;
+	int r = open_stream(s, name, O_RDONLY, &st, ret_fd);
+
+	if (r == 0)
+		*ret_inode = st.st_ino;
+	return r;
+}
+
 static int read_all(int fd, char *data, size_t size, uint64_t offset,
 		    size_t *ret_done)
 {

@@ -48,6 +48,10 @@ struct stream_info {
 int stream_stat(struct streams *s, const char *name,
 		struct stream_info *ret_info);
 
+/* The file that is there, to be read. */
+int stream_open(struct streams *s, const char *name, uint64_t *ret_inode,
+		int *ret_fd);
+
 /* Up to @size bytes; @ret_blob is the caller's. */
 int stream_read(struct streams *s, const char *name, uint64_t offset,
 		size_t size, struct blob **ret_blob);

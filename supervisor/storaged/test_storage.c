@@ -12,6 +12,7 @@
 #include "base/util.h"
 #include "rpc/status.h"
 #include "storaged/limits.h"
+#include "storaged/pin.h"
 #include "storaged/test_text.h"
 #include "storaged/worker.h"
 
@@ -33,6 +34,7 @@ struct front {
 	bool closed;		       /* the end of it was told */
 	char file[160];
 	bool file_write;
+	uint64_t file_inode, file_limit;
 	bool denied;
 };
 
@@ -80,6 +82,8 @@ static void on_hand(void *front, void *request, struct storage_object *object,
 		return;
 	snprintf(f->file, sizeof(f->file), "%s", file->program);
 	f->file_write = file->write;
+	f->file_inode = file->inode;
+	f->file_limit = file->limit_bytes;
 }
 
 static void on_close(struct storage_object *object)
@@ -833,11 +837,25 @@ static void await_close(struct front *f)
 		ev_run(loop, EVRUN_ONCE);
 }
 
+static const char *data_path(const char *name)
+{
+	static char path[128];
+
+	snprintf(path, sizeof(path), "%s/data/%s", root, name);
+	return path;
+}
+
+static int open_data(const char *name)
+{
+	return open(data_path(name), O_RDONLY | O_CLOEXEC);
+}
+
 /* Verify that who has the old bytes open keeps them, and is told. */
 static void test_stream_replaced(void)
 {
-	char path[128], text[8] = "";
+	char text[8] = "";
 	struct front f, g;
+	struct stat st;
 	int fd;
 
 	fresh();
@@ -848,8 +866,10 @@ static void test_stream_replaced(void)
 		  "context");
 	CHECK_STR(f.file, "hello");
 	CHECK(f.file_write);
-	snprintf(path, sizeof(path), "%s/data/hello", root);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = open_data("hello");
+	CHECK_EQ(fstat(fd, &st), 0);
+	CHECK_EQ(f.file_inode, st.st_ino);
+	CHECK_EQ(f.file_limit, STORAGE_KEYS_BYTES);
 	CHECK_STR(call(&g, "storage.stream.set", "[\"new\"]"), "[]");
 	await_close(&f);
 	CHECK_EQ(read(fd, text, sizeof(text)), 3);
@@ -870,8 +890,7 @@ static void test_stream_renamed(void)
 
 	fresh();
 	enter(&f, "hello");
-	CHECK_STR(call(&f, "storage.stream.open", "[]"),
-		  "2: [\"there is no such thing\"]");
+	CHECK_STR(call(&f, "storage.stream.open", "[]"), "[nil]");
 	(void)call(&f, "storage.stream.set", "[\"old\"]");
 	CHECK_STR(call(&f, "storage.stream.open", "[]"), "context");
 	(void)call(&f, "storage.stream.write", "[0,\"x\"]");
@@ -882,6 +901,105 @@ static void test_stream_renamed(void)
 	CHECK_EQ(rename(from, to), 0);
 	await_close(&f);
 	leave(&f);
+	end();
+}
+
+/* Verify that a descriptor goes with one's own storage only, since another's
+ * may be withdrawn. */
+static void test_stream_of_another(void)
+{
+	struct front f, on;
+
+	fresh();
+	enter(&f, "hello");
+	CHECK_STR(call(&f, "storage.open", "[\"other\"]"), "context");
+	hold(&on, &f);
+	CHECK_STR(call(&on, "storage.stream.set", "[\"text\"]"), "[]");
+	CHECK_STR(call(&on, "storage.stream.open", "[{\"write\":true}]"),
+		  "[false]");
+	CHECK_STR(call(&on, "storage.stream.get", "[]"), "[\"text\"]");
+	leave(&on);
+	drop(&f);
+	leave(&f);
+	end();
+}
+
+/* Replace the stream while @f has its file open; what nobody sees any more. */
+static void replace_held(struct front *f, int *ret_fd)
+{
+	CHECK_STR(call(f, "storage.stream.open", "[]"), "context");
+	*ret_fd = open_data("hello");
+	CHECK_STR(call(f, "storage.stream.set", "[\"next\"]"), "[]");
+	await_close(f);
+}
+
+/* Verify that a program whose processes keep too many replaced files open gets
+ * no more descriptors until they let one go, and that others do. */
+static void test_stream_files_that_are_kept(void)
+{
+	int fds[STORAGE_PINS_OLD + 1];
+	struct front f, g;
+
+	fresh();
+	enter(&f, "hello");
+	enter(&g, "another");
+	(void)call(&f, "storage.stream.set", "[\"first\"]");
+	(void)call(&g, "storage.stream.set", "[\"first\"]");
+	for (unsigned i = 0; i < STORAGE_PINS_OLD; i++)
+		replace_held(&f, &fds[i]);
+	CHECK_STR(call(&f, "storage.stream.open", "[]"), "[false]");
+	CHECK_STR(call(&g, "storage.stream.open", "[]"), "context");
+	drop(&g);
+	CHECK_STR(call(&f, "storage.stream.get", "[]"), "[\"next\"]");
+	fd_close(fds[0]);
+	replace_held(&f, &fds[0]);
+	CHECK_STR(call(&f, "storage.stream.open", "[]"), "[false]");
+	for (unsigned i = 0; i < STORAGE_PINS_OLD; i++)
+		fd_close(fds[i]);
+	CHECK_STR(call(&f, "storage.stream.open", "[]"), "context");
+	drop(&f);
+	leave(&f);
+	leave(&g);
+	end();
+}
+
+/* Verify that a file counts until nobody but us has it open, a hundred of them
+ * too, and each once. */
+static void test_pins(void)
+{
+	char name[16];
+	struct pins pins;
+	int fds[100];
+
+	fresh();
+	pins_init(&pins);
+	for (unsigned i = 0; i < 100; i++) {
+		struct stat st;
+
+		snprintf(name, sizeof(name), "p%u", i);
+		fd_close(open(data_path(name), O_WRONLY | O_CREAT | O_CLOEXEC,
+			      0600));
+		fds[i] = open_data(name);
+		CHECK_EQ(fstat(fds[i], &st), 0);
+		for (int k = 0; k < 2; k++)
+			CHECK_EQ(pins_add(&pins, name, st.st_ino,
+					  open_data(name)),
+				 0);
+		pins_look(&pins, name, st.st_ino);
+		CHECK_EQ(pins.count, i + 1);
+	}
+	for (unsigned i = 0; i < 100; i++) {
+		struct stat st;
+
+		snprintf(name, sizeof(name), "p%u", i);
+		CHECK_EQ(fstat(fds[i], &st), 0);
+		fd_close(fds[i]);
+		pins_look(&pins, "p", st.st_ino);
+		CHECK_EQ(pins.count, 100 - i);
+		pins_look(&pins, name, st.st_ino);
+		CHECK_EQ(pins.count, 99 - i);
+	}
+	pins_deinit(&pins);
 	end();
 }
 
@@ -1056,6 +1174,9 @@ int main(void)
 	RUN(test_stream);
 	RUN(test_stream_replaced);
 	RUN(test_stream_renamed);
+	RUN(test_stream_of_another);
+	RUN(test_stream_files_that_are_kept);
+	RUN(test_pins);
 	RUN(test_stream_that_is_none);
 	RUN(test_damage);
 	RUN(test_one_at_a_time);

@@ -74,8 +74,9 @@ void making_point(const struct principal *p, int fd)
 /* --- telling --------------------------------------------------------------
  */
 
-int making_tell_holder(const struct holding *h, bool zero, int fd)
+int making_tell_holder(const struct holding *h, bool zero, int fd, int file)
 {
+	const int fds[] = { fd, file };
 	const struct principal *owner = h->context ? h->context->owner : NULL;
 	uint8_t buf[128];
 	struct mp_writer w;
@@ -84,7 +85,7 @@ int making_tell_holder(const struct holding *h, bool zero, int fd)
 	mp_write_array(&w, 3);
 	mp_write_uint(&w, CONTROL_HOLD);
 	mp_write_uint(&w, h->number);
-	mp_write_map(&w, 1u + zero + (h->over != 0));
+	mp_write_map(&w, 1u + zero + (h->over != 0) + (file >= 0));
 	if (owner) {
 		mp_write_str(&w, "pid");
 		mp_write_int(&w, owner->pid);
@@ -100,7 +101,11 @@ int making_tell_holder(const struct holding *h, bool zero, int fd)
 		mp_write_str(&w, "over");
 		mp_write_uint(&w, h->over);
 	}
-	return principal_send(h->holder, &w, &fd, 1);
+	if (file >= 0) {
+		mp_write_str(&w, "file");
+		mp_write_bool(&w, true);
+	}
+	return principal_send(h->holder, &w, fds, file >= 0 ? 2 : 1);
 }
 
 static int tell_owner(const struct holding *h, int fd)
@@ -145,7 +150,7 @@ static int tell_owner(const struct holding *h, int fd)
 	return r;
 }
 
-static int hand_out(const struct holding *h, bool zero)
+static int hand_out(const struct holding *h, bool zero, int file)
 {
 	_cleanup_(fd_closep) int theirs = -1, owners = -1;
 	int pair[2];
@@ -157,7 +162,7 @@ static int hand_out(const struct holding *h, bool zero)
 	owners = pair[1];
 	making_point(h->holder, theirs);
 	making_point(h->context->owner, owners);
-	r = making_tell_holder(h, zero, theirs);
+	r = making_tell_holder(h, zero, theirs, file);
 	return r ? r : tell_owner(h, owners);
 }
 
@@ -207,7 +212,7 @@ int making_link(const struct making *m, struct holding **ret_link,
 	r = claim_room(h, m->wisher);
 	if (r == 0)
 		adopt_keep_link(h, -1, m->zero);
-	r = r ? r : soften(hand_out(h, m->zero));
+	r = r ? r : soften(hand_out(h, m->zero, m->file ? *m->file : -1));
 	if (r < 0) {
 		holding_free(h);
 		return r;
@@ -225,7 +230,7 @@ static int make_of_right(struct holding *right, struct principal *receiver)
 	r = claim_room(right, receiver);
 	if (r == 0)
 		adopt_keep_link(right, -1, false);
-	r = r ? r : soften(hand_out(right, false));
+	r = r ? r : soften(hand_out(right, false, -1));
 	if (r < 0)
 		holding_become_right(right);
 	return r;

@@ -18,9 +18,10 @@ struct making {
 	struct principal *wisher; /* on whose account the others get ends */
 	struct holding *through;  /* or NULL */
 	struct policy *grant;	  /* or NULL: that of @through */
-	uint64_t over; /* the link that will name it; 0: a start message */
-	bool routed;   /* it is the answer to a name */
-	bool zero;     /* it is the receiver's context 0 */
+	uint64_t over;	 /* the link that will name it; 0: a start message */
+	const int *file; /* a descriptor that goes with it, or NULL */
+	bool routed;	 /* it is the answer to a name */
+	bool zero;	 /* it is the receiver's context 0 */
 };
 
 /*
@@ -47,7 +48,7 @@ const char *making_text(int error);
 int making_pair(int ret_fds[2]);
 /* @fd is going to be @p's: it signals whom it shall. */
 void making_point(const struct principal *p, int fd);
-/* [89, …]: what a holder is told. */
-int making_tell_holder(const struct holding *h, bool zero, int fd);
+/* [89, …]: what a holder is told; @file: -1, or what goes with the link. */
+int making_tell_holder(const struct holding *h, bool zero, int fd, int file);
 
 void making_init(struct server *s);

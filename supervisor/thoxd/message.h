@@ -20,6 +20,7 @@
 #include "thoxd/principal.h"
 #include "thoxd/process.h"
 #include "thoxd/spec.h"
+#include "thoxd/stream_file.h"
 
 enum run_signal {
 	RUN_INTERRUPT,
@@ -95,6 +96,7 @@ struct principal_message {
 	uint64_t link;
 	uint64_t to;
 	uint64_t pid;
+	struct stream_wish file; /* with an own context; inode 0: none */
 	uint64_t pipe;
 	bool writer; /* that end of the pipe */
 	enum notice notice;

@@ -71,6 +71,10 @@ struct principal_ops {
 	/* it has bound a name */
 	void (*bound)(struct principal *p, const char *name);
 	void (*used)(struct principal *p, const struct principal_use *use);
+	/* it is to get a file that it can write: see to it that no file of
+	 * its own grows over @limit_bytes from now on. 0, or -EPERM: it must
+	 * not have one. NULL: nobody of that kind gets files. */
+	int (*bound_files)(struct principal *p, uint64_t limit_bytes);
 };
 
 /* Something that waits until a principal's control link takes messages, or

@@ -8,10 +8,12 @@
 #include "thoxd/run_accept.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/fd.h"
 #include "rpc/control.h"
@@ -19,6 +21,7 @@
 #include "thoxd/holding.h"
 #include "thoxd/policy.h"
 #include "thoxd/run_limit.h"
+#include "thoxd/runner.h"
 
 static int refuse(struct refusal *why, int status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -85,10 +88,31 @@ static void on_used(struct principal *p, const struct principal_use *use)
 		st->ops->used(st, use);
 }
 
+/*
+ * What the kernel offers (RLIMIT_FSIZE) is about every file of a process, so
+ * one whose output goes to a file of the user's gets none beside it: its own
+ * writes there would be bounded, too.
+ */
+static int on_bound_files(struct principal *p, uint64_t limit_bytes)
+{
+	struct run *run = run_of_principal(p);
+	struct stat st;
+
+	for (int i = 0; i < 3; i++)
+		if (run->fds[i] >= 0 &&
+		    (fstat(run->fds[i], &st) < 0 ||
+		     (S_ISREG(st.st_mode) &&
+		      (fcntl(run->fds[i], F_GETFL) & O_ACCMODE) != O_RDONLY)))
+			return -EPERM;
+	return run->runner ? runner_bound_files(run->runner, limit_bytes)
+			   : -EPERM;
+}
+
 static const struct principal_ops principal_ops = {
 	.notify = on_notify,
 	.bound = on_bound,
 	.used = on_used,
+	.bound_files = on_bound_files,
 };
 
 struct run *run_of_principal(const struct principal *p)

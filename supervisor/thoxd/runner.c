@@ -410,3 +410,20 @@ void runner_limit(struct runner *r, uint64_t memory_bytes, uint64_t tasks,
 	}
 #endif
 }
+
+/* The least of all that it was ever handed, since it need not tell what it has
+ * closed: where that is too little, thox-storaged writes for it. The kernel
+ * remembers, beyond the life of a thoxd. */
+int runner_bound_files(struct runner *r, uint64_t limit_bytes)
+{
+	struct rlimit limit;
+
+	if (r->process.pid == 0 ||
+	    prlimit(r->process.pid, RLIMIT_FSIZE, NULL, &limit) < 0)
+		return -EPERM;
+	if (limit_bytes < limit.rlim_cur)
+		limit.rlim_cur = limit_bytes;
+	if (prlimit(r->process.pid, RLIMIT_FSIZE, &limit, NULL) < 0)
+		return -EPERM;
+	return 0;
+}

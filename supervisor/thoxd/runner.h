@@ -55,3 +55,6 @@ void runner_drop(struct runner *r);
  * stacks beside the program's memory. */
 void runner_limit(struct runner *r, uint64_t memory_bytes, uint64_t tasks,
 		  uint64_t cpu_ms);
+/* From now on no file grows over @limit_bytes by what it does, nor over what
+ * was said before. 0, or -EPERM when the kernel refuses. */
+int runner_bound_files(struct runner *r, uint64_t limit_bytes);

@@ -11,12 +11,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/fd.h"
 #include "base/util.h"
 #include "rpc/control.h"
 #include "rpc/status.h"
 #include "thoxd/holding.h"
 #include "thoxd/making.h"
 #include "thoxd/server.h"
+#include "thoxd/stream_file.h"
 #include "thoxd/zero.h"
 
 struct share {
@@ -27,6 +29,7 @@ struct share {
 	uint64_t context; /* own, or 0 */
 	uint64_t link;	  /* held, or 0 */
 	uint64_t to;
+	struct stream_wish file;
 	uint64_t made; /* the link's number, when the receiver is told */
 };
 
@@ -119,9 +122,10 @@ static int keep_right(const struct share *share, const struct source *source,
 }
 
 static int make(const struct share *share, const struct source *source,
-		struct principal *receiver, uint64_t *ret_number,
-		struct principal **ret_wait)
+		const struct holding *to, struct principal *receiver,
+		uint64_t *ret_number, struct principal **ret_wait)
 {
+	_cleanup_(fd_closep) int file = -1;
 	struct making m = {
 		.context = source->context,
 		.receiver = receiver,
@@ -136,6 +140,9 @@ static int make(const struct share *share, const struct source *source,
 	if (!source->context)
 		return zero_share(source->held, receiver, share->to, ret_number,
 				  ret_wait);
+	if (share->file.inode > 0 &&
+	    stream_file_open(share->sharer, to, &share->file, &file) == 0)
+		m.file = &file;
 	r = making_link(&m, &link, ret_wait);
 	if (r == 0)
 		*ret_number = link->number;
@@ -168,8 +175,9 @@ static int attempt(struct share *share)
 	receiver = holding_other(to, p);
 	r = find_source(share, &source);
 	if (r == 0)
-		r = receiver ? make(share, &source, receiver, &number, &wait)
-			     : keep_right(share, &source, to->zero, &number);
+		r = receiver
+			    ? make(share, &source, to, receiver, &number, &wait)
+			    : keep_right(share, &source, to->zero, &number);
 	if (share->context && source.context)
 		context_put(source.context);
 	if (r == -EAGAIN) {
@@ -196,7 +204,7 @@ static void on_go(struct waiter *w)
 }
 
 int share_start(struct principal *p, uint64_t id, uint64_t context,
-		uint64_t link, uint64_t to)
+		uint64_t link, uint64_t to, const struct stream_wish *file)
 {
 	struct share *share;
 
@@ -213,6 +221,8 @@ int share_start(struct principal *p, uint64_t id, uint64_t context,
 	share->context = context;
 	share->link = link;
 	share->to = to;
+	if (file)
+		share->file = *file;
 	list_append(&p->shares, &share->list);
 	p->n_shares++;
 	return attempt(share);

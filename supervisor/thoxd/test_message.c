@@ -297,6 +297,43 @@ static int principal(unsigned n_fds, struct principal_message *m)
 	return principal_message_parse(bytes, w.used, n_fds, m);
 }
 
+static void begin_file(unsigned keys)
+{
+	begin(5, CONTROL_SHARE_OWN);
+	for (unsigned i = 1; i < 4; i++)
+		mp_write_uint(&w, i);
+	mp_write_map(&w, keys);
+}
+
+/* A stream's file that is to go with a context. */
+static void test_a_file(void)
+{
+	struct principal_message m;
+
+	begin_file(4);
+	mp_write_str(&w, "limit_bytes");
+	mp_write_uint(&w, 7);
+	mp_write_str(&w, "other");
+	mp_write_nil(&w);
+	mp_write_str(&w, "write");
+	mp_write_bool(&w, true);
+	mp_write_str(&w, "inode");
+	mp_write_uint(&w, 5);
+	CHECK_EQ(principal(0, &m), 0);
+	CHECK_EQ(m.file.inode, 5);
+	CHECK_EQ(m.file.limit_bytes, 7);
+	CHECK(m.file.write);
+	CHECK_EQ(principal(1, &m), -EBADMSG);
+	for (size_t size = 0; size < w.used; size++)
+		CHECK_EQ(principal_message_parse(bytes, size, 0, &m), -EBADMSG);
+	begin_file(0);
+	CHECK_EQ(principal(0, &m), -EBADMSG);
+	begin_file(1);
+	mp_write_str(&w, "inode");
+	mp_write_uint(&w, 0);
+	CHECK_EQ(principal(0, &m), -EBADMSG);
+}
+
 /* Verify what a process says about contexts, and that numbers begin at 1. */
 static void test_a_principal(void)
 {
@@ -326,6 +363,7 @@ static void test_a_principal(void)
 			mp_write_uint(&w, k);
 		CHECK_EQ(principal(0, &m), -EBADMSG);
 	}
+	test_a_file();
 	begin(4, CONTROL_REVOKE);
 	mp_write_uint(&w, 1);
 	mp_write_uint(&w, 2);

@@ -199,7 +199,7 @@ static int open_zero(struct holding *h, bool zero)
 		return -ENOMEM;
 	adopt_keep_link(h, ours, zero);
 	making_point(h->holder, theirs);
-	r = making_tell_holder(h, zero, theirs);
+	r = making_tell_holder(h, zero, theirs, -1);
 	if (r < 0) {
 		free(z);
 		return r;
@@ -361,7 +361,7 @@ static int tell_dead(struct principal *p)
 		return r;
 	fd_close(pair[1]);
 	h = holding_new(p->server, HOLDING_LINK, NULL, p, p, NULL, NULL);
-	r = h ? making_tell_holder(h, true, pair[0]) : -ENOMEM;
+	r = h ? making_tell_holder(h, true, pair[0], -1) : -ENOMEM;
 	fd_close(pair[0]);
 	if (h)
 		holding_free(h);

@@ -1,0 +1,190 @@
+/*
+ * Step 5, in a runner: a stream's file, for the library `storage`.
+ *
+ * Whether it still is the file of its name is asked of the file itself: it was
+ * replaced or removed when no name leads to it any more. So whoever looks sees
+ * a replacement at once, whatever is on its way over links.
+ */
+
+#include "runner/lua_file.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/util.h"
+#include "runner/channel.h"
+#include "runner/context.h"
+
+#define FILE_TYPE   "thox.file"
+#define PIECE_BYTES 65536
+
+/* The channel refers to it, and closes it at its own end. */
+struct file {
+	int fd;	       /* -1: closed */
+	uint64_t link; /* that it came with */
+};
+
+static struct file *check_file(lua_State *L)
+{
+	return luaL_checkudata(L, 1, FILE_TYPE);
+}
+
+static size_t check_size(lua_State *L, int index)
+{
+	lua_Integer n = luaL_checkinteger(L, index);
+
+	luaL_argcheck(L, n >= 0, index, "a number of bytes is wanted");
+	return (size_t)n;
+}
+
+/* The call itself: the C library would ask by a path. */
+static bool is_current(const struct file *f, uint64_t *ret_size)
+{
+	struct stat st;
+
+	if (f->fd < 0 || syscall(SYS_fstat, f->fd, &st) < 0 || st.st_nlink == 0)
+		return false;
+	*ret_size = (uint64_t)st.st_size;
+	return true;
+}
+
+/* Until the end of the file or an error, which shows as an end. */
+static size_t read_at(int fd, char *data, size_t size, uint64_t offset)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t n = pread(fd, data + done, size - done,
+				  (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	return done;
+}
+
+/* The usual pieces come by a buffer that stays in the cache: one of Lua's would
+ * be new memory each time. */
+static void push_bytes(lua_State *L, int fd, size_t size, uint64_t offset)
+{
+	static char piece[PIECE_BYTES];
+	luaL_Buffer b;
+
+	if (size <= sizeof(piece)) {
+		size = read_at(fd, piece, size, offset);
+		lua_pushlstring(L, piece, size);
+		return;
+	}
+	luaL_buffinitsize(L, &b, size);
+	size = read_at(fd, luaL_buffaddr(&b), size, offset);
+	luaL_pushresultsize(&b, size);
+}
+
+/* file:read(offset, n) -> string, short at the end | nil: it was replaced */
+static int l_read(lua_State *L)
+{
+	struct file *f = check_file(L);
+	uint64_t offset = check_size(L, 2), size = check_size(L, 3), left;
+
+	if (!is_current(f, &left))
+		return 0;
+	left = offset < left ? left - offset : 0;
+	if (size > left)
+		size = left;
+	push_bytes(L, f->fd, size, offset);
+	return 1;
+}
+
+/* file:write(offset, text) -> bytes written, perhaps not all | nil: it was
+ * replaced */
+static int l_write(lua_State *L)
+{
+	struct file *f = check_file(L);
+	uint64_t offset = check_size(L, 2), size;
+	size_t left, done = 0;
+	const char *text = luaL_checklstring(L, 3, &left);
+
+	if (!is_current(f, &size))
+		return 0;
+	while (done < left) {
+		ssize_t n = pwrite(f->fd, text + done, left - done,
+				   (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	lua_pushinteger(L, (lua_Integer)done);
+	return 1;
+}
+
+/* file:size() -> bytes | nil: it was replaced */
+static int l_size(lua_State *L)
+{
+	uint64_t size;
+
+	if (!is_current(check_file(L), &size))
+		return 0;
+	lua_pushinteger(L, (lua_Integer)size);
+	return 1;
+}
+
+static int l_close(lua_State *L)
+{
+	struct file *f = check_file(L);
+	struct channel *c = channel_find(f->link, false);
+
+	if (c && c->taken == &f->fd)
+		c->taken = NULL;
+	f->fd = fd_close(f->fd);
+	return 0;
+}
+
+int lua_file_take(lua_State *L)
+{
+	struct context *ctx;
+	struct channel *c;
+	struct file *f;
+
+	f = lua_newuserdatauv(L, sizeof(*f), 0); /* … file */
+	*f = (struct file){ .fd = -1 };
+	luaL_setmetatable(L, FILE_TYPE);
+	if (!context_check(L, 1, &ctx) || !ctx || ctx->owned)
+		return 0;
+	c = channel_find(ctx->link, false);
+	if (!c || c->file < 0)
+		return 0;
+	f->link = c->number;
+	f->fd = steal_fd(&c->file);
+	c->taken = &f->fd;
+	return 1;
+}
+
+void lua_file_open(lua_State *L)
+{
+	static const luaL_Reg methods[] = {
+		{ "close", l_close }, { "read", l_read }, { "size", l_size },
+		{ "write", l_write }, { NULL, NULL },
+	};
+
+	luaL_newmetatable(L, FILE_TYPE); /* metatable */
+	lua_pushcfunction(L, l_close);
+	lua_setfield(L, -2, "__gc");
+	lua_pushliteral(L, "file");
+	lua_setfield(L, -2, "__metatable");
+	luaL_newlib(L, methods);
+	lua_setfield(L, -2, "__index");
+	lua_pop(L, 1);
+}
