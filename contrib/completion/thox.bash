@@ -117,7 +117,7 @@ _thoxctl() {
 			pause resume call push listen bus trace events graph logs mount unmount label daemon-reexec shutdown start stop restart try-restart \
 			reload reset enable disable list tree show is-active \
 			is-enabled is-failed cat edit rollback who-can \
-			daemon-reload verify store storage kv data locks" -- "$cur")
+			daemon-reload verify store storage kv data locks backup restore" -- "$cur")
 		;;
 	store)
 		mapfile -t COMPREPLY < <(compgen -W "ls cat put log diff \
@@ -133,7 +133,7 @@ _thoxctl() {
 		mapfile -t COMPREPLY < <(compgen -W "cat put" -- "$cur")
 		;;
 	"storage ls") ;;
-	"storage import")
+	"storage import" | backup* | restore*)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		;;
 	"storage "* | "kv "* | "data "* | locks*)

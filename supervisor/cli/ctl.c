@@ -312,6 +312,15 @@ const struct command ctl_commands[] = {
 	{ "locks", "[NAME]", "show who holds locks and who waits for them",
 	  "Of all programs or one. Starts the instance when it does not run.",
 	  0, 1, START_IF_DOWN, ctl_locks, NULL, false },
+	{ "backup", "FILE|-", "write the whole instance into an archive",
+	  "A tar of the store with all versions, what programs keep, which\n"
+	  "services are enabled, and thoxd.conf; secrets and logs are not in\n"
+	  "it. The instance may run, and goes on.",
+	  1, 1, START_UNNEEDED, ctl_backup, NULL, false },
+	{ "restore", "FILE|-", "make an instance of such an archive",
+	  "Where there is none, or an empty one that does not run. All of it\n"
+	  "is restored, or nothing.",
+	  1, 1, START_UNNEEDED, ctl_restore, NULL, false },
 	{ "storage ls", "", "list what programs keep",
 	  "With the sizes of the files. An orphan is what a program left that\n"
 	  "is not in the store any more. Needs no running instance.",

@@ -131,6 +131,10 @@ int ctl_data_put(struct ctl *ctl);
 int ctl_storage_export(struct ctl *ctl);
 int ctl_storage_import(struct ctl *ctl);
 
+/* ctl_backup.c, ctl_restore.c: all of an instance; no thoxd needed */
+int ctl_backup(struct ctl *ctl);
+int ctl_restore(struct ctl *ctl);
+
 /* ctl_kv.c: their keys */
 int ctl_kv_get(struct ctl *ctl);
 int ctl_kv_set(struct ctl *ctl);
