@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -41,7 +42,27 @@ union control {
 	char bytes[CMSG_SPACE(sizeof(int) * LINK_FDS_MAX)];
 };
 
-static _Thread_local uint8_t record[LINK_RECORD_BYTES + 1];
+struct buffers {
+	uint8_t record[LINK_RECORD_BYTES + 1]; /* that was received */
+	uint8_t copy[LINK_RECORD_BYTES];       /* that is sent */
+};
+
+/*
+ * The first thread that wants them, mostly the only one, has those that cost
+ * no memory before they are used: a thread's own variables are cleared, and so
+ * made, when a program that is not static starts.
+ */
+static struct buffers *buffers(void)
+{
+	static struct buffers first;
+	static atomic_flag taken = ATOMIC_FLAG_INIT;
+	static _Thread_local struct buffers *own;
+
+	if (!own)
+		own = atomic_flag_test_and_set(&taken) ? malloc(sizeof(*own))
+						       : &first;
+	return own;
+}
 
 static void close_all(int *fds, unsigned *n_fds)
 {
@@ -62,10 +83,12 @@ void link_init(struct link *l, int fd)
 
 void link_forget_partial(struct link *l)
 {
+	if (!l->partial)
+		return;
+	close_all(l->partial->fds, &l->partial->n_fds);
+	free(l->partial->data);
 	free(l->partial);
 	l->partial = NULL;
-	l->partial_total = l->partial_used = 0;
-	close_all(l->fds, &l->n_fds);
 }
 
 static void queue_pop(struct link *l)
@@ -121,8 +144,9 @@ static void take_fds(struct msghdr *msg, int *fds, unsigned *ret_n)
 static ssize_t receive_record(struct link *l, bool wait, int *fds,
 			      unsigned *ret_n_fds)
 {
+	struct buffers *b = buffers();
 	union control control;
-	struct iovec iov = { record, sizeof(record) };
+	struct iovec iov = { b ? b->record : NULL, sizeof(b->record) };
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
@@ -132,6 +156,8 @@ static ssize_t receive_record(struct link *l, bool wait, int *fds,
 	int flags = MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT);
 	ssize_t n;
 
+	if (!b)
+		return -ENOMEM;
 	n = recvmsg(l->fd, &msg, flags);
 	/* A peer that closed with records of ours unread: the error comes once
 	 * and before what it had sent, which the next call gets. */
@@ -158,12 +184,15 @@ static ssize_t receive_record(struct link *l, bool wait, int *fds,
 /* The same of a link without descriptors: the kernel drops what there is. */
 static ssize_t receive_bytes(struct link *l, bool wait)
 {
+	struct buffers *b = buffers();
 	int flags = wait ? 0 : MSG_DONTWAIT;
 	ssize_t n;
 
-	n = recv(l->fd, record, sizeof(record), flags);
+	if (!b)
+		return -ENOMEM;
+	n = recv(l->fd, b->record, sizeof(b->record), flags);
 	if (n < 0 && errno == ECONNRESET)
-		n = recv(l->fd, record, sizeof(record), flags);
+		n = recv(l->fd, b->record, sizeof(b->record), flags);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	if (n == 0)
@@ -190,25 +219,31 @@ static int first_fragment(struct link *l, const uint8_t *p, size_t size)
 		return -EMSGSIZE;
 	if (total <= size - FIRST_HEAD_BYTES)
 		return -EPROTO; /* then it is whole, not a fragment */
-	l->partial = malloc(total);
-	if (!l->partial)
+	l->partial = malloc(sizeof(*l->partial));
+	if (l->partial)
+		l->partial->data = malloc(total);
+	if (!l->partial || !l->partial->data) {
+		free(steal(&l->partial));
 		return -ENOMEM;
-	l->partial_total = total;
-	l->partial_used = (uint32_t)(size - FIRST_HEAD_BYTES);
-	memcpy(l->partial, p + FIRST_HEAD_BYTES, l->partial_used);
+	}
+	l->partial->total = total;
+	l->partial->used = (uint32_t)(size - FIRST_HEAD_BYTES);
+	l->partial->n_fds = 0;
+	memcpy(l->partial->data, p + FIRST_HEAD_BYTES, l->partial->used);
 	return 0;
 }
 
-static int next_fragment(struct link *l, const uint8_t *p, size_t size)
+static int next_fragment(struct link_partial *partial, const uint8_t *p,
+			 size_t size)
 {
 	bool last = p[0] == RECORD_LAST;
 	size_t n = size - 1;
 
-	if (n == 0 || n > l->partial_total - l->partial_used)
+	if (n == 0 || n > partial->total - partial->used)
 		return -EPROTO;
-	memcpy(l->partial + l->partial_used, p + 1, n);
-	l->partial_used += (uint32_t)n;
-	if (last != (l->partial_used == l->partial_total))
+	memcpy(partial->data + partial->used, p + 1, n);
+	partial->used += (uint32_t)n;
+	if (last != (partial->used == partial->total))
 		return -EPROTO;
 	return last;
 }
@@ -217,6 +252,7 @@ static int next_fragment(struct link *l, const uint8_t *p, size_t size)
 static int accept_record(struct link *l, size_t size, int *fds, unsigned *n_fds,
 			 struct link_message *m)
 {
+	const uint8_t *record = buffers()->record;
 	int r;
 
 	if (record[0] == RECORD_WHOLE) {
@@ -238,19 +274,19 @@ static int accept_record(struct link *l, size_t size, int *fds, unsigned *n_fds,
 			return -EPROTO;
 		r = first_fragment(l, record, size);
 		if (r == 0)
-			move_fds(l->fds, &l->n_fds, fds, n_fds);
+			move_fds(l->partial->fds, &l->partial->n_fds, fds,
+				 n_fds);
 		return r;
 	}
 	if (*n_fds > 0)
 		return -EPROTO;
-	r = next_fragment(l, record, size);
+	r = next_fragment(l->partial, record, size);
 	if (r <= 0)
 		return r;
-	m->owned = l->partial;
-	m->data = l->partial;
-	m->size = l->partial_total;
-	l->partial = NULL;
-	move_fds(m->fds, &m->n_fds, l->fds, &l->n_fds);
+	m->data = m->owned = steal(&l->partial->data);
+	m->size = l->partial->total;
+	move_fds(m->fds, &m->n_fds, l->partial->fds, &l->partial->n_fds);
+	link_forget_partial(l);
 	return 1;
 }
 
@@ -306,12 +342,14 @@ static int send_bytes(int fd, const uint8_t *data, size_t size)
 static int send_copy(int fd, const uint8_t *head, size_t head_size,
 		     const void *data, size_t size)
 {
-	static _Thread_local uint8_t copy[LINK_RECORD_BYTES];
+	struct buffers *b = buffers();
 
-	memcpy(copy, head, head_size);
+	if (!b)
+		return -ENOMEM;
+	memcpy(b->copy, head, head_size);
 	if (size > 0)
-		memcpy(copy + head_size, data, size);
-	return send_bytes(fd, copy, head_size + size);
+		memcpy(b->copy + head_size, data, size);
+	return send_bytes(fd, b->copy, head_size + size);
 }
 
 static int send_record(int fd, const uint8_t *head, size_t head_size,

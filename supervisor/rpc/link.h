@@ -31,18 +31,22 @@
 
 struct link_out; /* a record that waits to be sent */
 
+/* Fragments put together. */
+struct link_partial {
+	uint8_t *data;
+	uint32_t total;
+	uint32_t used;
+	int fds[LINK_FDS_MAX];
+	unsigned n_fds;
+};
+
 struct link {
 	int fd; /* owned */
 	uint32_t limit_bytes;
 	uint32_t queue_limit_bytes;
 	bool bytes_only; /* no descriptors: those that come are dropped */
 	bool resumed;	 /* fragments are dropped: see below */
-	/* receiving: fragments put together */
-	uint8_t *partial;
-	uint32_t partial_total;
-	uint32_t partial_used;
-	int fds[LINK_FDS_MAX];
-	unsigned n_fds;
+	struct link_partial *partial; /* of a message that comes in fragments */
 	/* sending: records that the socket had no room for */
 	struct link_out *queue_first;
 	struct link_out **queue_last;
