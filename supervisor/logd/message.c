@@ -52,6 +52,8 @@ static void read_open(struct mp_reader *r, struct logd_message *m)
 	uint32_t n;
 
 	m->stream = mp_read_uint(r);
+	m->keep = LOGD_KEEP;
+	m->rotate_bytes = LOGD_ROTATE_BYTES;
 	n = mp_read_map(r);
 	while (n-- > 0 && !r->bad)
 		open_key(r, mp_read_str(r), m);

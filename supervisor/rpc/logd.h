@@ -10,14 +10,18 @@
 
 #define LOGD_LINK_FD 3
 
+#define LOGD_KEEP	  8U
+#define LOGD_ROTATE_BYTES (8U << 20)
+
 enum logd_kind {
 	/* --- thoxd to thox-logd --- */
 
 	/*
 	 * [112, stream, {…}] + fd: read it. Keys: service, instance ("" or
 	 * absent: none), error (bool: it is stderr), keep (files kept beside
-	 * the current one), rotate_bytes, rotate_ms (age; 0: never),
-	 * rate_bytes (a second, 0: as fast as it goes).
+	 * the current one, LOGD_KEEP), rotate_bytes (LOGD_ROTATE_BYTES),
+	 * rotate_ms (age; 0: never), rate_bytes (a second, 0: as fast as it
+	 * goes). Those that are absent are as said here, false or 0.
 	 */
 	LOGD_OPEN = 112,
 	/* [113, stream, pid]: from here on its lines are this process's.

@@ -407,6 +407,8 @@ struct definition *definition_free(struct definition *d)
 		}
 	}
 	free(d->schedule_text);
+	free(d->schedule);
+	free(d->success);
 	free(d->name);
 	free(d->instance);
 	free(d);
@@ -415,10 +417,14 @@ struct definition *definition_free(struct definition *d)
 
 bool definition_success(const struct definition *d, int code, int signal)
 {
+	const struct definition_success *s = d->success;
+
 	if (signal > 0)
-		return signal < 64 && (d->success_signals & 1ULL << signal);
-	return code >= 0 && code < 256 &&
-	       (d->success_codes[code / 64] & 1ULL << code % 64);
+		return s && signal < 64 && (s->signals & 1ULL << signal);
+	if (code == 0)
+		return true;
+	return s && code > 0 && code < 256 &&
+	       (s->codes[code / 64] & 1ULL << code % 64);
 }
 
 void definition_machine_policy(const struct definition *d,

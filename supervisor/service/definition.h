@@ -63,13 +63,19 @@ enum definition_group {
 	GROUP_ALL,  /* with all members */
 };
 
+/* Ends that count as success, besides the code 0. */
+struct definition_success {
+	uint64_t codes[4]; /* a bit for each */
+	uint64_t signals;
+};
+
 struct definition {
 	char *name;	/* of the service, without `.service` */
 	char *instance; /* NULL: none, or a template as such */
 	bool is_template;
 
 	/* [service] */
-	char *description; /* perhaps empty */
+	char *description; /* NULL: none */
 	char *program;
 	uint64_t program_version; /* 0: the newest */
 	char *runtime;		  /* NULL: as the program has it */
@@ -85,7 +91,7 @@ struct definition {
 	enum definition_ready ready;
 	uint64_t start_timeout_ms; /* 0: none */
 	char *schedule_text;	   /* NULL: none */
-	struct schedule schedule;
+	struct schedule *schedule; /* NULL: none */
 	bool catch_up;
 	int reload; /* MACHINE_RELOAD_… */
 
@@ -94,8 +100,7 @@ struct definition {
 
 	/* [restart] */
 	struct restart_policy restart;
-	uint64_t success_codes[4]; /* a bit for each, 0 is always there */
-	uint64_t success_signals;
+	struct definition_success *success; /* NULL: 0 alone */
 	char *on_limit; /* the service to start; NULL: fail only */
 	enum definition_group policy_group;
 

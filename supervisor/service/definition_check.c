@@ -35,7 +35,6 @@ void definition_set_defaults(struct reading *rd)
 		.factor = 2,
 		.jitter = 0.1,
 	};
-	d->success_codes[0] = 1;
 	d->stop_timeout_ms = 10000;
 	d->notify = true;
 	d->interval_ms = 10000;
@@ -56,8 +55,6 @@ static void fill_in(struct reading *rd)
 {
 	struct definition *d = rd->d;
 
-	if (!d->description)
-		d->description = strdup("");
 	if (d->schedule_text && !given(rd, "service", "type"))
 		d->type = TYPE_ONESHOT;
 	if (d->type == TYPE_ONESHOT && !given(rd, "restart", "policy"))
@@ -74,8 +71,6 @@ static void fill_in(struct reading *rd)
 	say_none(&d->start_timeout_ms);
 	say_none(&d->idle_timeout_ms);
 	say_none(&d->watchdog_ms);
-	if (!d->description)
-		rd->error = -ENOMEM;
 }
 
 /* --- contradictions ------------------------------------------------------ */
@@ -383,7 +378,7 @@ static void warn_of_the_rest(struct reading *rd)
 			     "a caller uses %u of the instances at most",
 			     ROUTED);
 	if (d->schedule_text && rd->source->now_s > 0 &&
-	    !schedule_comes_after(&d->schedule, rd->source->now_s))
+	    !schedule_comes_after(d->schedule, rd->source->now_s))
 		note_error(rd, line_of(rd, "service", "schedule"),
 			   "schedule: '%.60s' never comes any more",
 			   d->schedule_text);

@@ -630,13 +630,19 @@ static const char *check_code(const struct value *v, char *item)
 	uint64_t code;
 	int signal = signal_number(item);
 
+	if (!d->success)
+		d->success = calloc(1, sizeof(*d->success));
+	if (!d->success) {
+		v->rd->error = -ENOMEM;
+		return NULL;
+	}
 	if (signal) {
-		d->success_signals |= 1ULL << signal;
+		d->success->signals |= 1ULL << signal;
 		return NULL;
 	}
 	if (!parse_number(item, strlen(item), &code) || code > 255)
 		return "an exit code is 0 to 255; a signal is written SIGTERM";
-	d->success_codes[code / 64] |= 1ULL << code % 64;
+	d->success->codes[code / 64] |= 1ULL << code % 64;
 	return NULL;
 }
 
@@ -661,7 +667,13 @@ static void read_schedule(const struct value *v)
 			   rule);
 		return;
 	}
-	d->schedule = s;
+	if (!d->schedule)
+		d->schedule = malloc(sizeof(s));
+	if (!d->schedule) {
+		v->rd->error = -ENOMEM;
+		return;
+	}
+	*d->schedule = s;
 	replace(v, &d->schedule_text, v->text);
 }
 

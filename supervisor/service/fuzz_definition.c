@@ -79,7 +79,7 @@ static void check(const struct definition *d)
 	assert(d->env.n <= DEFINITION_ENV_MAX);
 	assert(d->restart.factor >= 1 && d->restart.factor <= 100);
 	assert(d->restart.jitter >= 0 && d->restart.jitter <= 1);
-	assert(!d->schedule_text || schedule_comes(&d->schedule));
+	assert(!d->schedule_text || schedule_comes(d->schedule));
 	assert(definition_success(d, 0, 0));
 	definition_machine_policy(d, &policy);
 	assert(policy.stop_timeout_ms > 0);

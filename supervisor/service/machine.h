@@ -111,12 +111,12 @@ struct machine_ops {
  * that a changed definition holds from the next start on. */
 struct machine_policy {
 	bool oneshot;
+	bool terminate_first; /* else stopping kills */
 	enum {
 		MACHINE_RELOAD_NONE,
 		MACHINE_RELOAD_RESTART,
 		MACHINE_RELOAD_EVENT,
 	} reload;
-	bool terminate_first;	   /* else stopping kills */
 	uint64_t start_timeout_ms; /* 0: none */
 	uint64_t stop_timeout_ms;
 	uint64_t settle_ms; /* of a new version's trial */

@@ -75,7 +75,7 @@ static void test_defaults(void)
 	CHECK_EQ(notes.n, 0);
 	CHECK_STR(d->name, "greeter");
 	CHECK_STR(d->program, "hello");
-	CHECK_STR(d->description, "");
+	CHECK(!d->description);
 	CHECK_STR(joined(&d->provides), "greeter");
 	CHECK(!d->autostart && !d->is_template);
 	CHECK_EQ(d->type, TYPE_SIMPLE);

@@ -176,6 +176,16 @@ static bool is_wanted(const struct service *sv)
 	       jobs_restarts(m->jobs, sv->node);
 }
 
+static void fill_last(struct record_instance *r, const struct service_end *last)
+{
+	r->last_pid = last->pid;
+	r->last_code = last->code;
+	r->last_signalled = last->signalled;
+	r->last_ms = last->ms;
+	memcpy(r->last_reason, last->reason, sizeof(r->last_reason));
+	r->last_detail = bytes_of(last->detail);
+}
+
 static void fill_instance(struct record_instance *r,
 			  const struct service_instance *in)
 {
@@ -192,12 +202,8 @@ static void fill_instance(struct record_instance *r,
 			in->process[slot] ? in->process[slot]->kept : 0;
 		r->due_ms[slot] = in->due_ms[slot];
 	}
-	r->last_pid = in->last.pid;
-	r->last_code = in->last.code;
-	r->last_signalled = in->last.signalled;
-	r->last_ms = in->last.ms;
-	memcpy(r->last_reason, in->last.reason, sizeof(r->last_reason));
-	r->last_detail = bytes_of(in->last.detail);
+	if (in->last)
+		fill_last(r, in->last);
 	r->detail = bytes_of(in->detail);
 }
 

@@ -232,7 +232,7 @@ static void count(struct holding *h, int n)
 	struct principal *owner = owner_of(h);
 
 	if (h->state == HOLDING_RIGHT)
-		h->holder->n_rights += (unsigned)n;
+		h->holder->n_rights = (uint16_t)(h->holder->n_rights + n);
 	if (h->state != HOLDING_LINK)
 		return;
 	h->holder->n_links += (unsigned)n;

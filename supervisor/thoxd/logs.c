@@ -31,10 +31,10 @@
 struct log_stream {
 	struct list list;
 	uint64_t number;
-	int reader;    /* owned */
-	pid_t pid;     /* 0: not told */
-	uint8_t *open; /* owned: its LOGD_OPEN */
-	size_t open_size;
+	int reader; /* owned */
+	pid_t pid;  /* 0: not told */
+	unsigned open_size;
+	uint8_t open[]; /* its LOGD_OPEN */
 };
 
 static struct log_stream *find(struct logs *l, uint64_t number)
@@ -49,13 +49,26 @@ static struct log_stream *find(struct logs *l, uint64_t number)
 	return NULL;
 }
 
+static struct log_stream *stream_alloc(uint64_t number, struct mp_bytes open)
+{
+	struct log_stream *s = calloc(1, sizeof(*s) + open.size);
+
+	if (!s)
+		return NULL;
+	list_init(&s->list);
+	s->number = number;
+	s->reader = -1;
+	s->open_size = (unsigned)open.size;
+	memcpy(s->open, open.p, open.size);
+	return s;
+}
+
 static struct log_stream *stream_free(struct log_stream *s)
 {
 	if (!s)
 		return NULL;
 	list_remove(&s->list);
 	fd_close(s->reader);
-	free(s->open);
 	free(s);
 	return NULL;
 }
@@ -120,19 +133,13 @@ void logs_take_kept(struct logs *l, const struct keeper_message *kept,
 	pid = mp_read_uint(&r);
 	open = mp_read_str(&r);
 	if (mp_end(&r) == 0 && m->n_fds == 1 && number_of(open))
-		s = calloc(1, sizeof(*s));
-	if (s)
-		s->open = malloc(open.size);
-	if (!s || !s->open) {
+		s = stream_alloc(number_of(open), open);
+	if (!s) {
 		log_warnx("the stream '%s' of an earlier thoxd is lost",
 			  kept->name);
 		parent_drop(&l->server->parent, kept->name);
-		free(s);
 		return;
 	}
-	memcpy(s->open, open.p, open.size);
-	s->open_size = open.size;
-	s->number = number_of(open);
 	s->pid = (pid_t)pid;
 	s->reader = link_message_take_fd(m, 0);
 	if (s->number > l->last_number)
@@ -159,7 +166,7 @@ static void send_pid(struct logs *l, const struct log_stream *s)
 
 static void hand_over(struct logs *l, const struct log_stream *s)
 {
-	struct mp_writer w = { .data = s->open,
+	struct mp_writer w = { .data = (uint8_t *)s->open,
 			       .used = s->open_size,
 			       .size = s->open_size };
 	int r = peer_send(&l->peer, &w, &s->reader, 1);
@@ -318,50 +325,57 @@ static void write_open(struct mp_writer *w, uint64_t number,
 		       const struct log_options *o)
 {
 	bool has_instance = instance && instance[0];
+	bool has_keep = o->keep && o->keep != LOGD_KEEP;
+	bool has_bytes =
+		o->rotate_bytes && o->rotate_bytes != LOGD_ROTATE_BYTES;
 
 	mp_write_array(w, 3);
 	mp_write_uint(w, LOGD_OPEN);
 	mp_write_uint(w, number);
-	mp_write_map(w, has_instance ? 7 : 6);
+	mp_write_map(w, 1U + has_instance + error + has_keep + has_bytes +
+				(o->rotate_ms > 0) + (o->rate_bytes > 0));
 	mp_write_str(w, "service");
 	mp_write_str(w, service);
 	if (has_instance) {
 		mp_write_str(w, "instance");
 		mp_write_str(w, instance);
 	}
-	mp_write_str(w, "error");
-	mp_write_bool(w, error);
-	mp_write_str(w, "keep");
-	mp_write_uint(w, o->keep ? o->keep : LOGS_KEEP);
-	mp_write_str(w, "rotate_bytes");
-	mp_write_uint(w, o->rotate_bytes ? o->rotate_bytes : LOGS_ROTATE_BYTES);
-	mp_write_str(w, "rotate_ms");
-	mp_write_uint(w, o->rotate_ms);
-	mp_write_str(w, "rate_bytes");
-	mp_write_uint(w, o->rate_bytes);
+	/* what is not said is as usual: this is kept for each stream */
+	if (error) {
+		mp_write_str(w, "error");
+		mp_write_bool(w, true);
+	}
+	if (has_keep) {
+		mp_write_str(w, "keep");
+		mp_write_uint(w, o->keep);
+	}
+	if (has_bytes) {
+		mp_write_str(w, "rotate_bytes");
+		mp_write_uint(w, o->rotate_bytes);
+	}
+	if (o->rotate_ms > 0) {
+		mp_write_str(w, "rotate_ms");
+		mp_write_uint(w, o->rotate_ms);
+	}
+	if (o->rate_bytes > 0) {
+		mp_write_str(w, "rate_bytes");
+		mp_write_uint(w, o->rate_bytes);
+	}
 }
 
 static struct log_stream *stream_new(uint64_t number, const char *service,
 				     const char *instance, bool error,
 				     const struct log_options *o)
 {
-	struct log_stream *s = calloc(1, sizeof(*s));
 	uint8_t buf[RECORD_BYTES];
 	struct mp_writer w;
 
-	if (!s)
-		return NULL;
-	list_init(&s->list);
-	s->number = number;
-	s->reader = -1;
 	mp_writer_init(&w, buf, sizeof(buf));
 	write_open(&w, number, service, instance, error, o);
-	s->open_size = w.used;
-	s->open = mp_writer_end(&w) == 0 ? malloc(w.used) : NULL;
-	if (!s->open)
-		return stream_free(s);
-	memcpy(s->open, buf, w.used);
-	return s;
+	if (mp_writer_end(&w) < 0)
+		return NULL;
+	return stream_alloc(number,
+			    (struct mp_bytes){ (const char *)buf, w.used });
 }
 
 int logs_open(struct logs *l, const char *service, const char *instance,

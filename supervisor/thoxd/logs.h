@@ -24,14 +24,11 @@ struct log_stream;
 
 /* How the log of a service is kept; 0 stands for the default. */
 struct log_options {
-	uint64_t keep;	       /* rotated files, LOGS_KEEP */
-	uint64_t rotate_bytes; /* LOGS_ROTATE_BYTES */
+	uint64_t keep;	       /* rotated files, LOGD_KEEP */
+	uint64_t rotate_bytes; /* LOGD_ROTATE_BYTES */
 	uint64_t rotate_ms;    /* 0: never by age */
 	uint64_t rate_bytes;   /* a second; 0: no limit */
 };
-
-#define LOGS_KEEP	  8U
-#define LOGS_ROTATE_BYTES (8U << 20)
 
 struct logs {
 	struct server *server;

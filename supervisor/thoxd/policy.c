@@ -23,37 +23,58 @@ const char *const policy_kind_name[POLICY_KIND_COUNT] = {
 	[POLICY_STORE] = "store",
 };
 
+/* As long as its pattern; the next one follows. */
 struct rule {
-	enum policy_kind kind;
+	uint8_t kind; /* enum policy_kind */
 	bool allow;
 	uint8_t size;
-	char pattern[PATTERN_BYTES];
+	char pattern[];
 };
 
 struct policy {
 	unsigned refs;
 	unsigned level; /* 1: none above */
 	struct policy *parent;
-	struct rule *rules;
+	uint8_t *rules;
+	size_t rules_size;
 	unsigned n_rules;
 	bool restricted[POLICY_KIND_COUNT]; /* only what is allowed here */
-	char origin[POLICY_ORIGIN_BYTES];
+	char origin[];
 };
+
+/* The one after @rule (NULL: the first), or NULL. */
+static const struct rule *next_rule(const struct policy *p,
+				    const struct rule *rule)
+{
+	const uint8_t *at = p->rules;
+
+	if (rule)
+		at = (const uint8_t *)rule->pattern + rule->size;
+	if (p->n_rules == 0 || at == p->rules + p->rules_size)
+		return NULL;
+	return (const struct rule *)at;
+}
+
+#define each_rule(rule, p)                                                     \
+	const struct rule *rule = next_rule(p, NULL);                          \
+	rule;                                                                  \
+	rule = next_rule(p, rule)
 
 int policy_new(struct policy *parent, const char *origin,
 	       struct policy **ret_policy)
 {
+	size_t origin_size = strnlen(origin, POLICY_ORIGIN_BYTES - 1);
 	struct policy *p;
 
 	if (parent && parent->level >= POLICY_LEVELS_MAX)
 		return -E2BIG;
-	p = calloc(1, sizeof(*p));
+	p = calloc(1, sizeof(*p) + origin_size + 1);
 	if (!p)
 		return -ENOMEM;
 	p->refs = 1;
 	p->level = parent ? parent->level + 1 : 1;
 	p->parent = policy_ref(parent);
-	snprintf(p->origin, sizeof(p->origin), "%s", origin);
+	memcpy(p->origin, origin, origin_size);
 	*ret_policy = p;
 	return 0;
 }
@@ -88,22 +109,24 @@ void policy_unrefp(struct policy **p)
 static int add_rule(struct policy *p, enum policy_kind kind, bool allow,
 		    const char *pattern, size_t size)
 {
-	struct rule *rules;
+	size_t rule_size = sizeof(struct rule) + size;
+	struct rule *rule;
+	uint8_t *rules;
 
 	if (!pattern_check(pattern, size))
 		return -EINVAL;
 	if (p->n_rules >= POLICY_PATTERNS_MAX)
 		return -E2BIG;
-	rules = realloc(p->rules, (p->n_rules + 1) * sizeof(*rules));
+	rules = realloc(p->rules, p->rules_size + rule_size);
 	if (!rules)
 		return -ENOMEM;
 	p->rules = rules;
-	rules[p->n_rules] = (struct rule){
-		.kind = kind,
-		.allow = allow,
-		.size = (uint8_t)size,
-	};
-	memcpy(rules[p->n_rules].pattern, pattern, size);
+	rule = (struct rule *)(rules + p->rules_size);
+	rule->kind = (uint8_t)kind;
+	rule->allow = allow;
+	rule->size = (uint8_t)size;
+	memcpy(rule->pattern, pattern, size);
+	p->rules_size += rule_size;
 	p->n_rules++;
 	if (allow)
 		p->restricted[kind] = true;
@@ -220,9 +243,7 @@ static bool level_admits(const struct policy *p, enum policy_kind kind,
 {
 	bool allowed = !p->restricted[kind];
 
-	for (unsigned i = 0; i < p->n_rules; i++) {
-		const struct rule *rule = &p->rules[i];
-
+	for (each_rule(rule, p)) {
 		if (rule->kind != kind || (rule->allow && allowed) ||
 		    !matches(rule, name))
 			continue;
@@ -259,14 +280,14 @@ bool policy_names(const struct policy *p, enum policy_kind kind,
 {
 	while (p && p->parent)
 		p = p->parent;
-	for (unsigned i = 0; p && i < p->n_rules; i++) {
-		const struct rule *rule = &p->rules[i];
-
+	if (!p)
+		return true;
+	for (each_rule(rule, p)) {
 		if (rule->allow && rule->kind == kind &&
 		    rule->pattern[0] != '*' && matches(rule, name))
 			return true;
 	}
-	return !p;
+	return false;
 }
 
 /* --- what can be kept of it ------------------------------------------------
@@ -287,10 +308,8 @@ static void hash(const struct policy *p, uint8_t ret[HASH_BYTES])
 		SHA256Update(&ctx, above, sizeof(above));
 	for (unsigned i = 0; i < POLICY_KIND_COUNT; i++)
 		SHA256Update(&ctx, (uint8_t[]){ p->restricted[i] }, 1);
-	for (unsigned i = 0; i < p->n_rules; i++) {
-		const struct rule *rule = &p->rules[i];
-		uint8_t head[] = { (uint8_t)rule->kind, rule->allow,
-				   rule->size };
+	for (each_rule(rule, p)) {
+		uint8_t head[] = { rule->kind, rule->allow, rule->size };
 
 		SHA256Update(&ctx, head, sizeof(head));
 		SHA256Update(&ctx, (const uint8_t *)rule->pattern, rule->size);
@@ -340,9 +359,7 @@ static bool allows_all(const struct policy *p, const char *prefix)
 {
 	if (!p->restricted[POLICY_CALL])
 		return true;
-	for (unsigned i = 0; i < p->n_rules; i++) {
-		const struct rule *rule = &p->rules[i];
-
+	for (each_rule(rule, p)) {
 		if (rule->allow && rule->kind == POLICY_CALL &&
 		    pattern_covers(rule->pattern, rule->size, prefix,
 				   strlen(prefix)))
@@ -355,9 +372,8 @@ static unsigned count(const struct policy *p, bool allow, const char *prefix)
 {
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < p->n_rules; i++)
-		n += p->rules[i].allow == allow &&
-		     concerns(&p->rules[i], prefix);
+	for (each_rule(rule, p))
+		n += rule->allow == allow && concerns(rule, prefix);
 	return n;
 }
 
@@ -370,9 +386,7 @@ static void write_rules(const struct policy *p, bool allow, const char *prefix,
 			struct mp_writer *w)
 {
 	mp_write_array(w, count(p, allow, prefix));
-	for (unsigned i = 0; i < p->n_rules; i++) {
-		const struct rule *rule = &p->rules[i];
-
+	for (each_rule(rule, p)) {
 		if (rule->allow == allow && concerns(rule, prefix))
 			mp_write_strn(w, rule->pattern, rule->size);
 	}
@@ -420,10 +434,10 @@ static void write_level(const struct policy *p, struct mp_writer *w)
 	mp_write_str(w, p->origin);
 	mp_write_uint(w, restricted);
 	mp_write_array(w, 3 * p->n_rules);
-	for (unsigned i = 0; i < p->n_rules; i++) {
-		mp_write_uint(w, p->rules[i].kind);
-		mp_write_bool(w, p->rules[i].allow);
-		mp_write_strn(w, p->rules[i].pattern, p->rules[i].size);
+	for (each_rule(rule, p)) {
+		mp_write_uint(w, rule->kind);
+		mp_write_bool(w, rule->allow);
+		mp_write_strn(w, rule->pattern, rule->size);
 	}
 }
 

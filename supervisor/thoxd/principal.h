@@ -94,8 +94,12 @@ struct principal {
 	struct list list;
 
 	/* who: the texts belong to what embeds it */
-	pid_t pid;	     /* 0: not born yet */
-	uint64_t kept;	     /* of a service's process: its key (record.h); 0 */
+	pid_t pid;   /* 0: not born yet */
+	bool daemon; /* one of thox's own: it may bind what is kept for these */
+	bool in_waiting; /* its names serve nobody yet: set before it begins,
+			  * ended by bus_promote() */
+	bool based;    /* it has another context 0, even when that has ended */
+	uint64_t kept; /* of a service's process: its key (record.h); 0 */
 	const char *program; /* "": a text that is none */
 	const char *service; /* "": none; `NAME` or `NAME:INSTANCE` */
 	const char *storage; /* the program whose storage it has; NULL: none */
@@ -104,9 +108,7 @@ struct principal {
 	struct peer *control;	       /* NULL: not yet, or no more */
 	const struct process *process; /* whom links signal; NULL: nobody */
 	struct policy *policy;	       /* a reference; NULL: no limits */
-	bool daemon; /* one of thox's own: it may bind what is kept for these */
-
-	struct principal *parent; /* NULL: none, or it has ended */
+	struct principal *parent;      /* NULL: none, or it has ended */
 	struct list children;
 	struct list sibling;
 	unsigned n_children;
@@ -122,28 +124,26 @@ struct principal {
 	struct list shares;   /* its own, not answered yet */
 	unsigned n_links;     /* ends, owned and held */
 	unsigned links_max;
-	unsigned n_rights;
-	unsigned n_passed;
-	unsigned n_shares;
+	uint16_t n_rights;
+	uint16_t n_passed;
+	uint16_t n_shares;
+	/* of bus.c, zero.c and pipe.c */
+	uint16_t n_zeros;
+	uint16_t n_bindings;
+	uint16_t n_listens;
+	uint16_t n_pipes;
 	uint64_t forgot; /* the last CONTROL_FORGET that it was sent */
 
 	/* of bus.c and zero.c */
-	bool in_waiting;	      /* its names serve nobody yet: set before
-				       * it begins, ended by bus_promote() */
 	struct list providers;	      /* the names it has bound */
 	struct list zeros;	      /* links to thoxd that act as it */
 	struct zero_want *wants_zero; /* asked for, not made yet */
 	struct holding *zero;	      /* its context 0, when that is thoxd's */
 	struct holding *base;  /* a right to what is its context 0 instead */
-	bool based;	       /* so it is, even when that has ended */
 	struct holding *store; /* a right to what its storage is instead */
-	unsigned n_zeros;
-	unsigned n_bindings;
-	unsigned n_listens;
 
 	/* of pipe.c */
 	struct list pipes;
-	unsigned n_pipes;
 };
 
 /*

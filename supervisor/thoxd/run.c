@@ -209,7 +209,8 @@ void run_start(struct server *s, const struct run_spec *q, int fds[4],
 static int send_start(struct run *run)
 {
 	unsigned n_fds = run->fds[3] >= 0 ? 4 : 3;
-	int r = peer_send(&run->runner->peer, &run->start, run->fds, n_fds);
+	int r = peer_send(&run->runner->peer, &run->starting->message, run->fds,
+			  n_fds);
 
 	if (r == 0)
 		run_drop_start(run);
@@ -220,15 +221,16 @@ static int send_start(struct run *run)
  * owner has gone meanwhile is one that is closed. */
 static void hand_over(struct run *run)
 {
+	struct run_starting *starting = run->starting;
 	struct principal *wait;
 
-	while (!list_empty(&run->gifts)) {
+	while (!list_empty(&starting->gifts)) {
 		struct holding *right =
-			list_first(&run->gifts, struct holding, of_call);
+			list_first(&starting->gifts, struct holding, of_call);
 		int r = making_link_of_right(right, &run->principal, &wait);
 
 		if (r == -EAGAIN) {
-			making_wait(run->server, wait, &run->room);
+			making_wait(run->server, wait, &starting->room);
 			return;
 		}
 		list_remove(&right->of_call);
@@ -241,7 +243,7 @@ static void hand_over(struct run *run)
 
 static void on_room(struct waiter *w)
 {
-	struct run *run = container_of(w, struct run, room);
+	struct run *run = container_of(w, struct run_starting, room)->run;
 
 	if (run->runner)
 		hand_over(run);
@@ -249,11 +251,11 @@ static void on_room(struct waiter *w)
 
 int run_begin(struct run *run, struct runner *r)
 {
-	bool waits = !list_empty(&run->gifts);
+	bool waits = !list_empty(&run->starting->gifts);
 	int e = 0;
 
 	run->runner = r;
-	run->room.go = on_room;
+	run->starting->room.go = on_room;
 	if (!waits)
 		e = send_start(run);
 	if (e < 0) {
@@ -292,7 +294,7 @@ void run_born(struct run *run, pid_t pid)
 		  run->runtime);
 	if (run->starter)
 		run->starter->ops->started(run->starter, run);
-	if (run->start.used > 0 && run->runner)
+	if (run->starting && run->runner)
 		hand_over(run);
 }
 

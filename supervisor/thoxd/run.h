@@ -21,6 +21,7 @@
 #include "thoxd/spec.h"
 
 struct run;
+struct run_timers;
 struct runner;
 struct starter;
 
@@ -61,15 +62,22 @@ struct starter {
 	struct run *run; /* NULL: none, or it is over */
 };
 
+/* Until its start message is sent. */
+struct run_starting {
+	struct run *run;
+	struct mp_writer message;
+	struct list gifts;  /* rights that it names */
+	struct waiter room; /* to hand them over */
+};
+
 struct run {
 	struct server *server;
 	struct starter *starter; /* NULL: it left */
 	struct runner *runner;	 /* NULL: waits */
 	struct list list;
-	struct list waiting;	    /* in its zygote, without a runner */
-	struct principal principal; /* from its birth to its end */
-	struct list gifts;	    /* rights that its start message names */
-	struct waiter room;	    /* to hand them over */
+	struct list waiting;	       /* in its zygote, without a runner */
+	struct principal principal;    /* from its birth to its end */
+	struct run_starting *starting; /* owned; NULL: it was told to start */
 
 	const char *name; /* in texts */
 	const char *runtime;
@@ -88,7 +96,6 @@ struct run {
 	bool demand_stdin;
 	bool interactive;
 
-	struct mp_writer start; /* the message to its runner */
 	/* stdin, stdout, stderr: copies, for its children to inherit, as long
 	 * as it has them open; its text, until it has that */
 	int fds[4];
@@ -102,9 +109,7 @@ struct run {
 	enum cause cause;
 	enum report report;
 	uint64_t report_detail;
-	ev_timer wall;
-	ev_timer cpu;
-	ev_timer grace;
+	struct run_timers *timers; /* owned; NULL: nothing limits its time */
 	struct garbage garbage;
 	char texts[]; /* as long as they are: there may be thousands */
 };

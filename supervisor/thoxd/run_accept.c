@@ -177,7 +177,7 @@ static bool take_gifts(struct run *run, struct list *gifts)
 
 		if (!holding_move(right, &run->principal))
 			return false;
-		list_append(&run->gifts, &right->of_call);
+		list_append(&run->starting->gifts, &right->of_call);
 	}
 	return true;
 }
@@ -201,7 +201,7 @@ static bool take_rights(struct run *run, const struct run_spec *q)
 
 static void write_start(struct run *run, const struct run_spec *q)
 {
-	struct mp_writer *w = &run->start;
+	struct mp_writer *w = &run->starting->message;
 	static const uint8_t empty_array = 0x90, empty_map = 0x80;
 
 	mp_writer_init_heap(w);
@@ -255,11 +255,18 @@ static void write_start(struct run *run, const struct run_spec *q)
 
 void run_drop_start(struct run *run)
 {
-	/* there may be secrets in it */
-	if (run->start.data)
-		explicit_bzero(run->start.data, run->start.used);
-	mp_writer_deinit(&run->start);
+	struct run_starting *st = run->starting;
+
 	run->fds[3] = fd_close(run->fds[3]);
+	if (!st)
+		return;
+	/* there may be secrets in it */
+	if (st->message.data)
+		explicit_bzero(st->message.data, st->message.used);
+	mp_writer_deinit(&st->message);
+	list_remove(&st->room.list);
+	free(st);
+	run->starting = NULL;
 }
 
 /* --- the run --------------------------------------------------------------
@@ -274,16 +281,21 @@ static struct run *run_alloc(struct server *s, const struct run_spec *q,
 	struct run *run = calloc(1, sizeof(*run) + name_size + runtime_size +
 					    strlen(service) + 1);
 
-	if (!run)
+	if (run)
+		run->starting = calloc(1, sizeof(*run->starting));
+	if (!run || !run->starting) {
+		free(run);
 		return NULL;
+	}
+	run->starting->run = run;
+	list_init(&run->starting->gifts);
+	list_init(&run->starting->room.list);
 	run->name = strcpy(run->texts, p->name);
 	run->runtime = strcpy(run->texts + name_size, p->runtime);
 	run->service = strcpy(run->texts + name_size + runtime_size, service);
 	run->server = s;
 	list_init(&run->list);
 	list_init(&run->waiting);
-	list_init(&run->gifts);
-	list_init(&run->room.list);
 	run->version = p->version;
 	run->interactive = q->interactive;
 	run->demand_stdin = q->demand_stdin;
@@ -314,7 +326,6 @@ void run_discard(struct run *run)
 	run_drop_start(run);
 	for (unsigned i = 0; i < 3; i++)
 		run->fds[i] = fd_close(run->fds[i]);
-	list_remove(&run->room.list);
 	run_limits_end(run);
 	server_release(run->server, &run->garbage, run_free);
 }

@@ -4,6 +4,8 @@
 
 #include "thoxd/run_limit.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <time.h>
 
 #define CPU_CHECK_S 0.02 /* the finest look at a process's CPU time */
@@ -58,18 +60,26 @@ static uint64_t limit(uint64_t wanted, uint64_t usual, bool bounds)
 /* --- time -----------------------------------------------------------------
  */
 
+/* A service has no such limits: its run goes without. */
+struct run_timers {
+	struct run *run;
+	ev_timer wall;
+	ev_timer cpu;
+	ev_timer grace;
+};
+
 static void on_wall(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	(void)loop;
 	(void)events;
-	run_kill(container_of(timer, struct run, wall), CAUSE_WALL);
+	run_kill(container_of(timer, struct run_timers, wall)->run, CAUSE_WALL);
 }
 
 /* A process uses at most as much CPU time as time passes, so the next look
  * is due when it could have used up what it has left. */
 static void on_cpu(struct ev_loop *loop, ev_timer *timer, int events)
 {
-	struct run *run = container_of(timer, struct run, cpu);
+	struct run *run = container_of(timer, struct run_timers, cpu)->run;
 	double left_s = (double)run->cpu_ms / 1000;
 	struct timespec used;
 	clockid_t clock;
@@ -91,7 +101,24 @@ static void on_grace(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	(void)loop;
 	(void)events;
-	run_kill(container_of(timer, struct run, grace), CAUSE_TERMINATED);
+	run_kill(container_of(timer, struct run_timers, grace)->run,
+		 CAUSE_TERMINATED);
+}
+
+static int make_timers(struct run *run)
+{
+	struct run_timers *t;
+
+	if (!run->wall_ms && !run->cpu_ms && !run->grace_ms)
+		return 0;
+	t = run->timers = calloc(1, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	t->run = run;
+	ev_timer_init(&t->wall, on_wall, (double)run->wall_ms / 1000, 0.);
+	ev_timer_init(&t->cpu, on_cpu, (double)run->cpu_ms / 1000, 0.);
+	ev_timer_init(&t->grace, on_grace, (double)run->grace_ms / 1000, 0.);
+	return 0;
 }
 
 /* --- for a run ------------------------------------------------------------
@@ -113,12 +140,11 @@ int run_limits_init(struct run *run, const struct run_spec *q,
 	run->grace_ms = limit(q->grace_ms, c->grace_ms, false);
 	run->tasks = limit(q->tasks, usual.tasks, bounds);
 	run->descriptors = limit(q->descriptors, usual.descriptors, bounds);
-	ev_timer_init(&run->wall, on_wall, (double)run->wall_ms / 1000, 0.);
-	ev_timer_init(&run->cpu, on_cpu, (double)run->cpu_ms / 1000, 0.);
-	ev_timer_init(&run->grace, on_grace, (double)run->grace_ms / 1000, 0.);
-	r = budget_new(parent ? parent->budget : NULL,
-		       limit(q->processes, usual.processes, bounds),
-		       &run->budget);
+	r = make_timers(run);
+	if (r == 0)
+		r = budget_new(parent ? parent->budget : NULL,
+			       limit(q->processes, usual.processes, bounds),
+			       &run->budget);
 	if (r == 0 && parent)
 		r = budget_take(parent->budget, ret_most);
 	if (r == 0 && parent)
@@ -131,16 +157,28 @@ void run_limits_begin(struct run *run)
 	struct ev_loop *loop = run->server->loop;
 
 	if (run->wall_ms)
-		ev_timer_start(loop, &run->wall);
+		ev_timer_start(loop, &run->timers->wall);
 	if (run->cpu_ms)
-		ev_timer_start(loop, &run->cpu);
+		ev_timer_start(loop, &run->timers->cpu);
+}
+
+void run_limits_grace(struct run *run)
+{
+	if (run->grace_ms && !ev_is_active(&run->timers->grace))
+		ev_timer_start(run->server->loop, &run->timers->grace);
 }
 
 void run_limits_end(struct run *run)
 {
-	ev_timer_stop(run->server->loop, &run->wall);
-	ev_timer_stop(run->server->loop, &run->cpu);
-	ev_timer_stop(run->server->loop, &run->grace);
+	struct ev_loop *loop = run->server->loop;
+
+	if (run->timers) {
+		ev_timer_stop(loop, &run->timers->wall);
+		ev_timer_stop(loop, &run->timers->cpu);
+		ev_timer_stop(loop, &run->timers->grace);
+		free(run->timers);
+		run->timers = NULL;
+	}
 	budget_give(run->counted);
 	run->counted = NULL;
 	run->budget = budget_unref(run->budget);

@@ -14,4 +14,5 @@
 int run_limits_init(struct run *run, const struct run_spec *spec,
 		    uint64_t *ret_most);
 void run_limits_begin(struct run *run); /* there is a process */
+void run_limits_grace(struct run *run); /* it was told to end */
 void run_limits_end(struct run *run);

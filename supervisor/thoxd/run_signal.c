@@ -8,6 +8,7 @@
 #include "rpc/control.h"
 #include "rpc/status.h"
 #include "thoxd/run.h"
+#include "thoxd/run_limit.h"
 #include "thoxd/runner.h"
 
 static int send_event(struct run *run, enum run_signal signal, uint64_t rows,
@@ -51,8 +52,7 @@ static int terminate(struct run *run)
 	run->terminating = true;
 	if (run->paused)
 		(void)pause_or_resume(run, false);
-	if (run->grace_ms && !ev_is_active(&run->grace))
-		ev_timer_start(run->server->loop, &run->grace);
+	run_limits_grace(run);
 	return 0;
 }
 

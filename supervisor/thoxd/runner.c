@@ -43,12 +43,25 @@ static void runner_free(struct garbage *g)
 	free(container_of(g, struct runner, garbage));
 }
 
+struct runner_lost {
+	struct runner *runner;
+	ev_timer timer;
+};
+
+static void forget_lost(struct runner *r)
+{
+	if (r->lost)
+		ev_timer_stop(r->zygote->server->loop, &r->lost->timer);
+	free(r->lost);
+	r->lost = NULL;
+}
+
 static void release(struct runner *r)
 {
 	struct zygote *z = r->zygote;
 
 	list_remove(&r->list);
-	ev_timer_stop(z->server->loop, &r->lost);
+	forget_lost(r);
 	peer_close(&r->peer);
 	r->their_end = fd_close(r->their_end);
 	process_remove(&z->server->processes, &r->process);
@@ -157,21 +170,10 @@ static void kill_now(struct runner *r, enum cause cause)
 		(void)process_signal(&r->process, SIGKILL);
 }
 
-/* A process closes its link by ending, which the keeper tells in a moment.
- * One that lives on without is none that anybody could talk to. */
-static void on_gone(struct peer *p, int error)
-{
-	struct runner *r = runner_of(p);
-
-	if (error == -ECONNRESET || error == -EPIPE)
-		ev_timer_start(r->zygote->server->loop, &r->lost);
-	else
-		kill_now(r, CAUSE_PROTOCOL);
-}
-
 static void on_lost(struct ev_loop *loop, ev_timer *timer, int events)
 {
-	struct runner *r = container_of(timer, struct runner, lost);
+	struct runner *r =
+		container_of(timer, struct runner_lost, timer)->runner;
 
 	(void)loop;
 	(void)events;
@@ -179,6 +181,23 @@ static void on_lost(struct ev_loop *loop, ev_timer *timer, int events)
 	 * machine longer */
 	if (!pidfd_has_ended(r->process.pidfd))
 		kill_now(r, CAUSE_PROTOCOL);
+}
+
+/* A process closes its link by ending, which the keeper tells in a moment.
+ * One that lives on without is none that anybody could talk to. */
+static void on_gone(struct peer *p, int error)
+{
+	struct runner *r = runner_of(p);
+
+	if (error == -ECONNRESET || error == -EPIPE)
+		r->lost = calloc(1, sizeof(*r->lost));
+	if (!r->lost) {
+		kill_now(r, CAUSE_PROTOCOL);
+		return;
+	}
+	r->lost->runner = r;
+	ev_timer_init(&r->lost->timer, on_lost, LOST_S, 0.);
+	ev_timer_start(r->zygote->server->loop, &r->lost->timer);
 }
 
 /* --- its life -------------------------------------------------------------
@@ -189,7 +208,6 @@ static void open_link(struct runner *r, int fd)
 	peer_open(&r->peer, r->zygote->server->loop, fd, on_message, on_gone);
 	r->peer.link.limit_bytes = CONTROL_RUNNER_BYTES;
 	r->peer.link.queue_limit_bytes = 2 * CONTROL_MESSAGE_BYTES;
-	ev_timer_init(&r->lost, on_lost, LOST_S, 0.);
 }
 
 int runner_fork(struct zygote *z, struct runner **ret_runner)

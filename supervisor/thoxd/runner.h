@@ -14,6 +14,7 @@
 #include "thoxd/server.h"
 
 struct run;
+struct runner_lost;
 struct zygote;
 
 struct runner {
@@ -23,13 +24,13 @@ struct runner {
 	uint64_t token;
 	struct process process; /* no pid until it was forked */
 	struct peer peer;
-	int their_end;	       /* of its link, until it was forked */
-	bool ready;	       /* confined and rehearsed */
-	bool pooled;	       /* in its zygote's pool */
-	bool abandoned;	       /* to be killed at its birth */
-	bool renewing;	       /* until it knows that this is another thoxd */
-	ev_timer lost;	       /* since its link ended */
-	uint64_t memory_bytes; /* the limits that were set, 0: none yet */
+	int their_end;	/* of its link, until it was forked */
+	bool ready;	/* confined and rehearsed */
+	bool pooled;	/* in its zygote's pool */
+	bool abandoned; /* to be killed at its birth */
+	bool renewing;	/* until it knows that this is another thoxd */
+	struct runner_lost *lost; /* owned; NULL: its link has not ended */
+	uint64_t memory_bytes;	  /* the limits that were set, 0: none yet */
 	uint64_t tasks;
 	uint64_t cpu_ms;
 	struct garbage garbage;

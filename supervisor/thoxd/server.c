@@ -9,6 +9,7 @@
 #include "thoxd/server.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -191,6 +192,8 @@ static void on_tidy(struct ev_loop *loop, ev_timer *timer, int events)
 	if (s->counters.starts != s->saved_starts) {
 		s->saved_starts = s->counters.starts;
 		server_save(s);
+		/* what many starts at once needed, and nobody has now */
+		malloc_trim(0);
 	}
 }
 

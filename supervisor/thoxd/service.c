@@ -95,21 +95,39 @@ struct service_instance *service_instance_of(struct service *sv,
 
 /* --- life ----------------------------------------------------------------- */
 
+/* `NAME` or `NAME:INSTANCE`, and then `NAME` once more: there may be thousands
+ * of services, whose names are short. */
+static struct service *alloc(const struct service_ref *ref)
+{
+	char full[SERVICE_NAME_BYTES];
+	size_t full_size, name_size = strlen(ref->name) + 1;
+	struct service *sv;
+	char *texts;
+
+	service_ref_format(ref->name, ref->instance, full);
+	full_size = strlen(full) + 1;
+	sv = calloc(1, sizeof(*sv) + full_size + name_size);
+	if (!sv)
+		return NULL;
+	texts = memcpy(sv->name, full, full_size);
+	sv->ref.instance = ref->instance[0] ? texts + name_size : "";
+	sv->ref.name = memcpy(texts + full_size, ref->name, name_size);
+	return sv;
+}
+
 struct service *service_new(struct services *m, const char *name)
 {
-	struct service *sv = calloc(1, sizeof(*sv));
+	struct service_ref ref;
+	struct service *sv;
 
+	if (service_ref_parse(name, &ref, NULL) < 0)
+		return NULL;
+	sv = alloc(&ref);
 	if (!sv)
 		return NULL;
 	sv->services = m;
-	if (service_ref_parse(name, &sv->ref, NULL) < 0) {
-		free(sv);
-		return NULL;
-	}
-	service_ref_format(sv->ref.name, sv->ref.instance, sv->name);
 	list_init(&sv->list);
 	list_init(&sv->callers);
-	service_idle_init(sv);
 	if (fit_instances(sv) < 0) {
 		free(sv);
 		return NULL;

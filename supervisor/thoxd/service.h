@@ -35,6 +35,7 @@ struct service_config {
 
 /* What it takes of the processors, service_cpu.c. */
 struct service_cpu {
+	struct service_process *process;
 	ev_timer timer;
 	uint64_t looked_ns; /* when it was looked at last */
 	uint64_t used_us;   /* by then */
@@ -58,13 +59,13 @@ struct service_process {
 	bool ready;
 	struct principal_use use; /* as it said last */
 	uint64_t used_ms;	  /* when that was; 0: it has not */
-	struct service_cpu cpu;
+	struct service_cpu *cpu;  /* owned; NULL: as much as it gets */
 	const struct run *ending; /* only while its end is told */
 };
 
 /* How a process ended, for people. */
 struct service_end {
-	pid_t pid; /* 0: none has yet */
+	pid_t pid;
 	int code;
 	bool signalled;
 	bool failed;
@@ -87,17 +88,17 @@ struct service_instance {
 	struct machine machine;
 	struct service_process *process[SLOT_COUNT];
 	struct service_process *dying; /* whose end is being told */
-	ev_timer timer[SLOT_COUNT];
-	ev_timer watchdog;
-	uint64_t due_ms[SLOT_COUNT]; /* of its timers; 0: not set */
-	uint64_t kept;		     /* its key at the keeper; 0: none */
-	struct list changed;	     /* for the keeper */
-	bool missed[SLOT_COUNT];     /* ends that an earlier thoxd missed */
+	ev_timer timer;		       /* for the first of what comes due */
+	uint64_t due_ms[SLOT_COUNT];   /* of its machine's timers; 0: not set */
+	uint64_t watchdog_due_ms;      /* 0: it does not run */
+	uint64_t kept;		       /* its key at the keeper; 0: none */
+	struct list changed;	       /* for the keeper */
+	bool missed[SLOT_COUNT];       /* ends that an earlier thoxd missed */
 	bool missed_reload;
 	uint64_t since_ms;   /* time of day: in its state */
 	uint64_t good;	     /* the program's last version that was no trial */
 	uint32_t n_restarts; /* that the group has heard of */
-	struct service_end last;
+	struct service_end *last; /* owned; NULL: none has ended yet */
 	char *detail; /* owned: why the last start failed; NULL: see last */
 	/* events that came while one was handled */
 	bool handling;
@@ -109,7 +110,10 @@ struct service {
 	struct services *services;
 	struct table_entry entry;
 	struct list list;
-	struct service_ref ref;
+	struct {
+		const char *name;
+		const char *instance;  /* "": none */
+	} ref;			       /* in its texts */
 	uint32_t node;		       /* in the order */
 	struct service_config *config; /* NULL: it never had a good one */
 	char *problem; /* owned: why the newest text is not used */
@@ -125,13 +129,13 @@ struct service {
 	bool called;		       /* it is to be started for them */
 	bool by_call;		       /* so it was started */
 	struct service_health *health; /* NULL: it is not checked */
-	ev_timer idle;		       /* then: is it still called? */
+	struct service_idle *idle;     /* owned; NULL: it stays when it is up */
 	unsigned leaving; /* names that callers are to leave: it ends then */
 	bool left;	  /* so it has ended */
 	struct service_times *times; /* NULL: no schedule is followed */
 	unsigned n_instances;
 	struct service_instance *instances;
-	char name[SERVICE_NAME_BYTES];
+	char name[]; /* of both; further texts behind it */
 };
 
 /* life: @name is `NAME` or `NAME:INSTANCE`. free() ends what runs at once; not
@@ -184,6 +188,10 @@ void instance_restore(struct service_instance *in,
 void instance_catch_up(struct service_instance *in);
 /* Its process: 0 when there is none. */
 pid_t instance_pid(const struct service_instance *in);
+/* To be filled in; NULL: no memory. */
+struct service_end *instance_last(struct service_instance *in);
+/* A sign of life: its watchdog, if one runs, has all its time again. */
+void instance_alive(struct service_instance *in);
 
 /* service_schedule.c: its definition or enablement may have changed; when the
  * clock starts it next, 0: never. */
@@ -217,7 +225,6 @@ int service_process_ask_use(struct service_process *p);
 unsigned service_process_leave(struct service_process *p);
 
 /* service_idle.c: one that was started by a call ends when no more come. */
-void service_idle_init(struct service *sv);
 void service_idle_deinit(struct service *sv);
 void service_idle_follow(struct service *sv); /* its state has changed */
 void service_idle_told(struct service *sv);   /* a process has said its use */

@@ -7,7 +7,10 @@
  * groups, which a user's instance may not have, nothing finer is to be had.
  */
 
+#include <stdlib.h>
+
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/util.h"
 #include "thoxd/server.h"
 #include "thoxd/service.h"
@@ -25,15 +28,15 @@ static struct ev_loop *loop_of(const struct service_process *p)
 
 static void look_after(struct service_process *p, double seconds)
 {
-	ev_timer_stop(loop_of(p), &p->cpu.timer);
-	ev_timer_set(&p->cpu.timer, seconds, 0.);
-	ev_timer_start(loop_of(p), &p->cpu.timer);
+	ev_timer_stop(loop_of(p), &p->cpu->timer);
+	ev_timer_set(&p->cpu->timer, seconds, 0.);
+	ev_timer_start(loop_of(p), &p->cpu->timer);
 }
 
 /* What it has used since the last look. */
 static double account(struct service_process *p)
 {
-	struct service_cpu *cpu = &p->cpu;
+	struct service_cpu *cpu = p->cpu;
 	uint64_t now_ns = clock_ns(), used_us = status_cpu_us(p->pid);
 	double used = (double)(used_us - cpu->used_us);
 	double part = (double)(now_ns - cpu->looked_ns) / 1000 *
@@ -49,16 +52,16 @@ static double account(struct service_process *p)
 
 static void hold(struct service_process *p, bool on)
 {
-	if (p->cpu.held == on)
+	if (p->cpu->held == on)
 		return;
 	if (run_signal(p->starter.run, on ? RUN_PAUSE : RUN_RESUME, 0, 0) == 0)
-		p->cpu.held = on;
+		p->cpu->held = on;
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct service_process *p =
-		container_of(timer, struct service_process, cpu.timer);
+		container_of(timer, struct service_cpu, timer)->process;
 	const struct run *run = p->starter.run;
 	double used;
 
@@ -69,26 +72,39 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 	used = account(p);
 	if (run->terminating) /* it has its own time for that */
 		hold(p, false);
-	else if (p->cpu.held || !run->paused) /* else somebody has stopped it */
-		hold(p, p->cpu.debt_us > 0);
-	look_after(p, used > 0 || p->cpu.held ? LOOK_S : RELAX_S);
+	else if (p->cpu->held ||
+		 !run->paused) /* else somebody has stopped it */
+		hold(p, p->cpu->debt_us > 0);
+	look_after(p, used > 0 || p->cpu->held ? LOOK_S : RELAX_S);
 }
 
 void service_cpu_begin(struct service_process *p)
 {
 	uint64_t percent = p->config->definition->cpu_percent;
 
-	ev_timer_init(&p->cpu.timer, on_timer, 0., 0.);
 	if (percent == 0 || percent == DEFINITION_NONE)
 		return;
-	p->cpu.looked_ns = clock_ns();
-	p->cpu.used_us = status_cpu_us(p->pid);
+	if (!p->cpu)
+		p->cpu = calloc(1, sizeof(*p->cpu));
+	if (!p->cpu) {
+		log_warnx("service %s: no memory to watch its CPU time",
+			  p->instance->service->name);
+		return;
+	}
+	p->cpu->process = p;
+	ev_timer_init(&p->cpu->timer, on_timer, 0., 0.);
+	p->cpu->looked_ns = clock_ns();
+	p->cpu->used_us = status_cpu_us(p->pid);
 	/* One that is taken over was stopped by a former thoxd's like. */
-	p->cpu.held = p->starter.run->paused;
+	p->cpu->held = p->starter.run->paused;
 	look_after(p, LOOK_S);
 }
 
 void service_cpu_end(struct service_process *p)
 {
-	ev_timer_stop(loop_of(p), &p->cpu.timer);
+	if (!p->cpu)
+		return;
+	ev_timer_stop(loop_of(p), &p->cpu->timer);
+	free(p->cpu);
+	p->cpu = NULL;
 }

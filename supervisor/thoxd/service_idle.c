@@ -21,6 +21,11 @@ static struct ev_loop *loop_of(const struct service *sv)
 	return services_server(sv->services)->loop;
 }
 
+struct service_idle {
+	struct service *service;
+	ev_timer timer; /* then: is it still called? */
+};
+
 static uint64_t timeout_ms(const struct service *sv)
 {
 	return sv->by_call && sv->config
@@ -28,12 +33,31 @@ static uint64_t timeout_ms(const struct service *sv)
 		       : 0;
 }
 
+static void on_idle(struct ev_loop *loop, ev_timer *timer, int events);
+
 static void ask_after(struct service *sv, uint64_t ms)
 {
-	ev_timer_stop(loop_of(sv), &sv->idle);
+	if (!sv->idle) {
+		sv->idle = calloc(1, sizeof(*sv->idle));
+		if (!sv->idle) {
+			log_warnx("service %s: no memory to see whether it is "
+				  "idle",
+				  sv->name);
+			return;
+		}
+		sv->idle->service = sv;
+		ev_timer_init(&sv->idle->timer, on_idle, 0., 0.);
+	}
+	ev_timer_stop(loop_of(sv), &sv->idle->timer);
 	ev_now_update(loop_of(sv));
-	ev_timer_set(&sv->idle, (double)ms / 1000, 0.);
-	ev_timer_start(loop_of(sv), &sv->idle);
+	ev_timer_set(&sv->idle->timer, (double)ms / 1000, 0.);
+	ev_timer_start(loop_of(sv), &sv->idle->timer);
+}
+
+static void ask_no_more(struct service *sv)
+{
+	if (sv->idle)
+		ev_timer_stop(loop_of(sv), &sv->idle->timer);
 }
 
 /* --- its end -------------------------------------------------------------- */
@@ -57,7 +81,7 @@ static void leave(struct service *sv)
 static void stop(struct service *sv)
 {
 	sv->leaving = 0;
-	ev_timer_stop(loop_of(sv), &sv->idle);
+	ask_no_more(sv);
 	services_order_one(sv->services, SERVICES_STOP, sv);
 }
 
@@ -132,7 +156,8 @@ void service_idle_told(struct service *sv)
 
 static void on_idle(struct ev_loop *loop, ev_timer *timer, int events)
 {
-	struct service *sv = container_of(timer, struct service, idle);
+	struct service *sv =
+		container_of(timer, struct service_idle, timer)->service;
 
 	(void)loop;
 	(void)events;
@@ -157,21 +182,18 @@ static void on_idle(struct ev_loop *loop, ev_timer *timer, int events)
 void service_idle_follow(struct service *sv)
 {
 	if (!service_active(sv)) {
-		ev_timer_stop(loop_of(sv), &sv->idle);
+		ask_no_more(sv);
 		sv->leaving = 0;
 		sv->by_call = false;
 	} else if (timeout_ms(sv) && service_up(sv) &&
-		   !ev_is_active(&sv->idle)) {
+		   !(sv->idle && ev_is_active(&sv->idle->timer))) {
 		ask_after(sv, timeout_ms(sv));
 	}
 }
 
-void service_idle_init(struct service *sv)
-{
-	ev_timer_init(&sv->idle, on_idle, 0., 0.);
-}
-
 void service_idle_deinit(struct service *sv)
 {
-	ev_timer_stop(loop_of(sv), &sv->idle);
+	ask_no_more(sv);
+	free(sv->idle);
+	sv->idle = NULL;
 }

@@ -43,6 +43,13 @@ pid_t instance_pid(const struct service_instance *in)
 	return in->process[SLOT_MAIN] ? in->process[SLOT_MAIN]->pid : 0;
 }
 
+struct service_end *instance_last(struct service_instance *in)
+{
+	if (!in->last)
+		in->last = calloc(1, sizeof(*in->last));
+	return in->last;
+}
+
 /* --- what the machine asks for -------------------------------------------- */
 
 static int op_spawn(struct machine *m, enum machine_slot slot)
@@ -97,22 +104,37 @@ static uint64_t op_now_ms(struct machine *m)
 	return clock_ns() / 1000000;
 }
 
-static void op_set_timer(struct machine *m, enum machine_slot slot, uint64_t ms)
+/* The one timer runs until the first of what is due. */
+static void follow_due(struct service_instance *in)
 {
-	struct service_instance *in = of(m);
+	uint64_t first_ms = in->watchdog_due_ms, now_ms = clock_ns() / 1000000;
 
-	ev_timer_stop(loop_of(in), &in->timer[slot]);
+	for (int slot = 0; slot < SLOT_COUNT; slot++)
+		if (in->due_ms[slot] &&
+		    (!first_ms || in->due_ms[slot] < first_ms))
+			first_ms = in->due_ms[slot];
+	ev_timer_stop(loop_of(in), &in->timer);
+	if (!first_ms)
+		return;
 	/* the loop's time is that of the turn's beginning: too early */
 	ev_now_update(loop_of(in));
-	ev_timer_set(&in->timer[slot], (double)ms / 1000, 0.);
-	ev_timer_start(loop_of(in), &in->timer[slot]);
-	in->due_ms[slot] = op_now_ms(m) + ms;
+	ev_timer_set(&in->timer,
+		     first_ms > now_ms ? (double)(first_ms - now_ms) / 1000
+				       : 0.,
+		     0.);
+	ev_timer_start(loop_of(in), &in->timer);
+}
+
+static void op_set_timer(struct machine *m, enum machine_slot slot, uint64_t ms)
+{
+	of(m)->due_ms[slot] = op_now_ms(m) + ms;
+	follow_due(of(m));
 }
 
 static void op_clear_timer(struct machine *m, enum machine_slot slot)
 {
-	ev_timer_stop(loop_of(of(m)), &of(m)->timer[slot]);
 	of(m)->due_ms[slot] = 0;
+	follow_due(of(m));
 }
 
 static double op_chance(struct machine *m)
@@ -132,16 +154,23 @@ static void set_watchdog(struct service_instance *in, enum machine_state from)
 		    in->machine.state == MACHINE_SETTLING;
 	uint64_t ms = p ? p->config->definition->watchdog_ms : 0;
 
-	if (!runs || !ms) {
-		ev_timer_stop(loop_of(in), &in->watchdog);
-		return;
-	}
+	if (!runs || !ms)
+		in->watchdog_due_ms = 0;
 	/* another process may have taken over */
-	if (!ran || in->machine.state == MACHINE_SETTLING ||
-	    from == MACHINE_SETTLING) {
-		in->watchdog.repeat = (double)ms / 1000;
-		ev_timer_again(loop_of(in), &in->watchdog);
-	}
+	else if (!ran || in->machine.state == MACHINE_SETTLING ||
+		 from == MACHINE_SETTLING)
+		in->watchdog_due_ms = op_now_ms(&in->machine) + ms;
+	follow_due(in);
+}
+
+/* The timer stays as it is: when it comes it finds that it is too early. */
+void instance_alive(struct service_instance *in)
+{
+	const struct service_process *p = in->process[SLOT_MAIN];
+
+	if (p && in->watchdog_due_ms)
+		in->watchdog_due_ms = op_now_ms(&in->machine) +
+				      p->config->definition->watchdog_ms;
 }
 
 static void op_announce(struct machine *m, enum machine_state from)
@@ -211,37 +240,36 @@ void instance_handle(struct service_instance *in, enum machine_event event)
 	services_settled(in->service); /* which may end the instance */
 }
 
+/* One thing at a time, since the instance may be gone after it: what is due as
+ * well comes with the next turn. */
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
+	static const uint8_t timeout[SLOT_COUNT] = {
+		[SLOT_MAIN] = MACHINE_EV_TIMEOUT,
+		[SLOT_OTHER] = MACHINE_EV_OTHER_TIMEOUT,
+	};
 	struct service_instance *in =
-		container_of(timer, struct service_instance, timer[SLOT_MAIN]);
+		container_of(timer, struct service_instance, timer);
+	uint64_t now_ms = op_now_ms(&in->machine);
+	int event = -1;
 
 	(void)loop;
 	(void)events;
-	in->due_ms[SLOT_MAIN] = 0;
-	instance_handle(in, MACHINE_EV_TIMEOUT);
-}
-
-static void on_other_timer(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	struct service_instance *in =
-		container_of(timer, struct service_instance, timer[SLOT_OTHER]);
-
-	(void)loop;
-	(void)events;
-	in->due_ms[SLOT_OTHER] = 0;
-	instance_handle(in, MACHINE_EV_OTHER_TIMEOUT);
-}
-
-static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	struct service_instance *in =
-		container_of(timer, struct service_instance, watchdog);
-
-	(void)events;
-	ev_timer_stop(loop, timer);
-	log_warnx("service %s: no sign of life in time", in->service->name);
-	instance_handle(in, MACHINE_EV_UNHEALTHY);
+	for (int slot = 0; slot < SLOT_COUNT && event < 0; slot++) {
+		if (!in->due_ms[slot] || in->due_ms[slot] > now_ms)
+			continue;
+		in->due_ms[slot] = 0;
+		event = timeout[slot];
+	}
+	if (event < 0 && in->watchdog_due_ms && in->watchdog_due_ms <= now_ms) {
+		in->watchdog_due_ms = 0;
+		event = MACHINE_EV_UNHEALTHY;
+		log_warnx("service %s: no sign of life in time",
+			  in->service->name);
+	}
+	follow_due(in);
+	if (event >= 0)
+		instance_handle(in, (enum machine_event)event);
 }
 
 /* --- life ----------------------------------------------------------------- */
@@ -251,9 +279,7 @@ void instance_init(struct service_instance *in, struct service *sv,
 {
 	*in = (struct service_instance){ .service = sv, .number = number };
 	machine_init(&in->machine, &ops);
-	ev_timer_init(&in->timer[SLOT_MAIN], on_timer, 0., 0.);
-	ev_timer_init(&in->timer[SLOT_OTHER], on_other_timer, 0., 0.);
-	ev_timer_init(&in->watchdog, on_watchdog, 0., 0.);
+	ev_timer_init(&in->timer, on_timer, 0., 0.);
 	in->since_ms = services_time_ms();
 	list_init(&in->changed);
 }
@@ -261,13 +287,13 @@ void instance_init(struct service_instance *in, struct service *sv,
 void instance_deinit(struct service_instance *in)
 {
 	adopt_drop_instance(in);
-	for (int slot = 0; slot < SLOT_COUNT; slot++) {
-		ev_timer_stop(loop_of(in), &in->timer[slot]);
+	ev_timer_stop(loop_of(in), &in->timer);
+	for (int slot = 0; slot < SLOT_COUNT; slot++)
 		in->process[slot] = service_process_free(in->process[slot]);
-	}
-	ev_timer_stop(loop_of(in), &in->watchdog);
 	machine_deinit(&in->machine);
-	free(in->last.detail);
+	if (in->last)
+		free(in->last->detail);
+	free(in->last);
 	free(in->detail);
 }
 
@@ -367,6 +393,21 @@ static void set_text(char **field, struct mp_bytes text)
 	*field = text.size ? strndup(text.p, text.size) : NULL;
 }
 
+static void restore_last(struct service_instance *in,
+			 const struct record_instance *r)
+{
+	struct service_end *last = r->last_pid ? instance_last(in) : NULL;
+
+	if (!last)
+		return;
+	last->pid = r->last_pid;
+	last->code = r->last_code;
+	last->signalled = r->last_signalled;
+	last->ms = r->last_ms;
+	memcpy(last->reason, r->last_reason, sizeof(last->reason));
+	set_text(&last->detail, r->last_detail);
+}
+
 void instance_restore(struct service_instance *in,
 		      const struct record_instance *r)
 {
@@ -374,12 +415,7 @@ void instance_restore(struct service_instance *in,
 	in->since_ms = r->since_ms;
 	in->good = r->good;
 	in->n_restarts = r->restarts;
-	in->last.pid = r->last_pid;
-	in->last.code = r->last_code;
-	in->last.signalled = r->last_signalled;
-	in->last.ms = r->last_ms;
-	memcpy(in->last.reason, r->last_reason, sizeof(in->last.reason));
-	set_text(&in->last.detail, r->last_detail);
+	restore_last(in, r);
 	set_text(&in->detail, r->detail);
 	if (r->by_call)
 		in->service->by_call = true;

@@ -115,17 +115,21 @@ static void on_refused(struct starter *st, int status, const char *message,
 		end(p, false);
 }
 
-static void remember_end(struct service_instance *in, const struct run_end *e)
+static void remember_end(struct service_instance *in, const struct run_end *e,
+			 bool ok)
 {
+	struct service_end *last = instance_last(in);
 	const struct result *result = e->result;
 
-	in->last.pid = e->exit->pid;
-	in->last.code = result->code;
-	in->last.signalled = result->signalled;
-	in->last.ms = services_time_ms();
-	snprintf(in->last.reason, sizeof(in->last.reason), "%s",
-		 result->reason);
-	service_set_text(&in->last.detail, result->detail);
+	if (!last)
+		return;
+	last->pid = e->exit->pid;
+	last->code = result->code;
+	last->signalled = result->signalled;
+	last->failed = !ok;
+	last->ms = services_time_ms();
+	snprintf(last->reason, sizeof(last->reason), "%s", result->reason);
+	service_set_text(&last->detail, result->detail);
 }
 
 static void on_ended(struct starter *st, const struct run *run,
@@ -137,8 +141,7 @@ static void on_ended(struct starter *st, const struct run *run,
 				     result->signalled ? 0 : result->code,
 				     result->signalled ? result->code : 0);
 
-	remember_end(p->instance, e);
-	p->instance->last.failed = !ok;
+	remember_end(p->instance, e, ok);
 	service_set_text(&p->instance->detail, NULL);
 	p->ending = run;
 	end(p, ok);
@@ -188,9 +191,8 @@ static void on_notified(struct starter *st, enum notice what,
 		tell_ready(p);
 	if (what == NOTICE_LEFT)
 		service_idle_left(p->instance->service);
-	if (what == NOTICE_ALIVE && is_main(p) &&
-	    ev_is_active(&p->instance->watchdog))
-		ev_timer_again(server_of(p)->loop, &p->instance->watchdog);
+	if (what == NOTICE_ALIVE && is_main(p))
+		instance_alive(p->instance);
 }
 
 /* How it was called, as it says. */

@@ -252,9 +252,10 @@ static void explain(const struct service *sv, char *ret, size_t size)
 {
 	for (unsigned i = 0; i < sv->n_instances; i++) {
 		const struct service_instance *in = &sv->instances[i];
-		const char *why = in->detail	    ? in->detail
-				  : in->last.detail ? in->last.detail
-						    : "";
+		const char *why = in->detail ? in->detail
+				  : in->last && in->last->detail
+					  ? in->last->detail
+					  : "";
 
 		if (in->machine.state != MACHINE_FAILED &&
 		    in->machine.state != MACHINE_BACK_OFF)

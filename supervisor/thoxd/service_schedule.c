@@ -201,7 +201,7 @@ static void keep(struct service *sv)
 	struct service_config *was = sv->times->config;
 
 	sv->times->config = service_config_ref(sv->config);
-	sv->times->table.schedule = &sv->config->definition->schedule;
+	sv->times->table.schedule = sv->config->definition->schedule;
 	service_config_unref(was);
 }
 
@@ -217,8 +217,8 @@ static void begin(struct service *sv)
 	}
 	sv->times->config = service_config_ref(sv->config);
 	tzset();
-	if (timetable_start(&sv->times->table, &d->schedule, d->catch_up,
-			    last_s, now_s()))
+	if (timetable_start(&sv->times->table, d->schedule, d->catch_up, last_s,
+			    now_s()))
 		come(sv);
 }
 

@@ -22,7 +22,7 @@ static void names(struct mp_writer *w, const char *key,
 static void write_end(struct mp_writer *w, const struct service_end *e)
 {
 	mp_write_str(w, "last_end");
-	if (e->pid == 0) {
+	if (!e) {
 		mp_write_nil(w);
 		return;
 	}
@@ -80,8 +80,8 @@ static void write_instance(struct mp_writer *w,
 	field_number(w, "contexts", held(p));
 	field_number(w, "calls", p ? p->use.calls : 0);
 	field_number(w, "waiting", p ? p->use.waiting : 0);
-	write_end(w, &in->last);
-	field_flag(w, "last_end_failed", in->last.failed);
+	write_end(w, in->last);
+	field_flag(w, "last_end_failed", in->last && in->last->failed);
 	write_process(w, p);
 }
 
@@ -179,7 +179,7 @@ void service_status_write(struct mp_writer *w, const struct service *sv,
 
 	mp_write_map(w, FIELDS + (detailed ? DETAILED_FIELDS : 0));
 	field_text(w, "name", sv->name);
-	field_text(w, "description", d ? d->description : NULL);
+	field_text(w, "description", d && d->description ? d->description : "");
 	field_text(w, "state", machine_state_name(service_state(sv)));
 	field_text(w, "why", why(sv));
 	field_number(w, "since_ms", since_ms(sv));
