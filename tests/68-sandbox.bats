@@ -181,6 +181,49 @@ end
 	wait_until has_line "$out" closed
 }
 
+@test "what is asked again and again is answered as the first time" {
+	service maker <<-'LUA'
+		local daemon = require "daemon"
+		local n = 0
+		function daemon.rpc.maker.make()
+		  return daemon.object{
+		    ask = function() return "asked" end,
+		    close = function() n = n + 1 print("closed " .. n) io.stdout:flush() end,
+		  }
+		end
+		function daemon.rpc.maker.use(_, ctx)
+		  local given <close> = ctx
+		  return (require "rpc".on(given).give())
+		end
+		function daemon.rpc.maker.fail() error({status = os.status.INVALID, message = "bad"}) end
+		function daemon.rpc.maker.large(_, text) return text .. text end
+		ready()
+	LUA
+	spawn maker
+	passes <<-'LUA'
+		local ctx = sandbox.filter{deny = {"maker.no"}}
+		collectgarbage("stop") -- what is kept stays kept
+		local out = out_of([[
+		  local rpc, daemon = require "rpc", require "daemon"
+		  local large = ("x"):rep(50000)
+		  local function try(...)
+		    local e = select(2, pcall(...))
+		    io.write(e.status, " ", e.message, " ")
+		  end
+		  for i = 1, 4 do
+		    local object <close> = rpc.maker.make()
+		    local mine = daemon.object{give = function() return "given" end}
+		    io.write(rpc.on(object).ask(), " ", rpc.maker.use(mine), " ")
+		    try(rpc.maker.fail)
+		    try(rpc.maker.no)
+		    io.write(tostring(rpc.maker.large(large) == large .. large), "\n")
+		  end
+		]], {context = ctx})
+		is(out, ("asked given 7 bad 3 the sandbox denies maker.no true\n"):rep(4))
+	LUA
+	wait_until has_line "$out" "closed 4"
+}
+
 @test "it waits and is given up with whoever called" {
 	service slow <<-'LUA'
 		bind("slow")

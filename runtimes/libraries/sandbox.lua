@@ -93,26 +93,29 @@ local function serve(rules, request, fixed, ...)
 end
 
 -- The same, for who does not log: what was found out about a name is kept, for
--- so many names, since a child may think of any.
+-- so many names, since a child may think of any; and from then on the child's
+-- calls of it go on by themselves, where they can.
 local NAMES_MAX = 1000
 
 local function quick_serve(rules, fixed)
-	local up, pass = os.up, thox.forward
 	local known, n = {}, 0
 
 	return function(request, ...)
 		local name = request.name
 		local to = known[name]
-		if to then
-			return pass(request, fixed or up(request.pid) or up_of(request), to, ...)
-		end
-		if name ~= "process.run" and not refuse(rules, name) then
+		if not to and name ~= "process.run" and not refuse(rules, name) then
 			if n >= NAMES_MAX then
 				known, n = {}, 0
 			end
-			known[name], n = rename(rules.names, name), n + 1
+			to = rename(rules.names, name)
+			known[name], n = to, n + 1
 		end
-		return serve(rules, request, fixed, ...)
+		if not to then
+			return serve(rules, request, fixed, ...)
+		end
+		local up = fixed or up_of(request)
+		thox.relay(request, up, to)
+		return thox.forward(request, up, to, ...)
 	end
 end
 

@@ -30,6 +30,7 @@
 #include "runner/lua_status.h"
 #include "runner/mailbox.h"
 #include "runner/outgoing.h"
+#include "runner/relay.h"
 #include "runner/route.h"
 #include "runner/runner.h"
 #include "runner/served.h"
@@ -53,35 +54,58 @@ static const char no_such_value[] = "the answer has a value that Lua has not";
 
 static void on_due(struct timer *t);
 
+static struct call *new_call(uint64_t begun_ns, uint64_t deadline_ns)
+{
+	struct call *call = malloc(sizeof(*call)); /* quicker than calloc() */
+
+	if (!call)
+		return NULL;
+	memset(call, 0, offsetof(struct call, message));
+	call->message[0] = '\0';
+	call->cid = cid_new(call, false);
+	if (call->cid == 0) {
+		free(call);
+		return NULL;
+	}
+	call->begun_ns = begun_ns;
+	call->deadline_ns = deadline_ns;
+	list_init(&call->list);
+	list_init(&call->mine);
+	timer_init(&call->timer, on_due);
+	return call;
+}
+
 struct call *call_new(lua_State *L, uint64_t deadline_ns)
 {
 	struct mailbox *box = mailbox_get(L);
-	struct call *call = malloc(sizeof(*call)); /* quicker than calloc() */
+	struct call *call = new_call(clock_ns(), deadline_ns);
 
-	if (call) {
-		memset(call, 0, offsetof(struct call, message));
-		call->message[0] = '\0';
-	}
-	if (!call || (call->cid = cid_new(call, false)) == 0) {
-		free(call);
+	if (!call) {
 		luaL_error(L, "more than %d calls wait for their answers",
 			   LIMIT_CALLS);
 		return NULL;
 	}
 	call->task = task_current();
-	call->begun_ns = clock_ns();
 	call->task->talked_ns = call->begun_ns;
-	call->deadline_ns = deadline_ns;
-	list_init(&call->list);
 	list_append(&box->calls, &call->mine);
-	timer_init(&call->timer, on_due);
 	timer_start(&call->timer, deadline_ns);
+	return call;
+}
+
+struct call *call_new_relayed(struct served *s)
+{
+	struct call *call = new_call(s->begun_ns, s->deadline_ns);
+
+	if (call)
+		call->relayed = s;
 	return call;
 }
 
 struct call *call_find(uint64_t cid)
 {
-	return cid_find(cid, false);
+	struct call *call = cid_find(cid, false);
+
+	return call && !call->relayed ? call : NULL;
 }
 
 static void forget_copy(struct call *call)
@@ -155,7 +179,10 @@ void call_fail(struct call *call, int status, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(call->message, sizeof(call->message), format, args);
 	va_end(args);
-	finish(call, status);
+	if (call->relayed)
+		relay_failed(call, status);
+	else
+		finish(call, status);
 }
 
 /* The callee need not go on. */
@@ -516,6 +543,10 @@ void call_on_answer(struct channel *c, struct link_message *raw,
 	}
 	trace_answer(c, m->cid, false, (int)m->status, call->begun_ns,
 		     raw->size);
+	if (call->relayed) {
+		relay_answered(call, raw, m);
+		return;
+	}
 	call->answer = incoming_new(c->number, raw, m);
 	if (call->answer)
 		finish(call, (int)m->status);

@@ -24,11 +24,13 @@ struct channel;
 struct context;
 struct incoming;
 struct mailbox;
+struct served;
 struct task;
 
 struct call {
 	uint32_t cid;
-	struct task *task;
+	struct task *task; /* NULL: of no task, but relayed */
+	struct served *relayed;
 	struct list mine;	 /* of its mailbox: calls or answered */
 	struct channel *channel; /* NULL: not sent, or answered */
 	struct list list;	 /* of the channel */
@@ -64,6 +66,9 @@ struct call *call_make(lua_State *L, const struct call_target *target,
 		       int first, int n);
 /* A call without arguments of a program's, by route.c; sent by the caller. */
 struct call *call_new(lua_State *L, uint64_t deadline_ns);
+/* The same for what goes through (relay.h), and NULL where there are too many:
+ * no task waits for it, and it has no timer. */
+struct call *call_new_relayed(struct served *s);
 /* It is on its way over @c, as this message; NULL: it cannot be sent again. */
 void call_sent(struct call *call, struct channel *c, const void *data,
 	       size_t size);
@@ -78,7 +83,8 @@ void call_push_packed(lua_State *L, struct call *call);
  * is the object's. Releases it. */
 int call_push_values(lua_State *L, struct call *call, const char *name);
 
-struct call *call_find(uint64_t cid); /* NULL: none such, any more */
+/* One of a task; NULL: none such, any more. */
+struct call *call_find(uint64_t cid);
 /* Nobody wants the answer any more, and the callee is told. */
 void call_cancel(struct call *call, int status, const char *message);
 void call_release(struct call *call);

@@ -17,6 +17,7 @@
 #include "runner/limits.h"
 #include "runner/listens.h"
 #include "runner/map.h"
+#include "runner/relay.h"
 #include "runner/runner.h"
 #include "runner/task.h"
 #include "runner/tell.h"
@@ -213,6 +214,7 @@ static void end(struct channel *c, bool tell, bool by_us)
 	channel_hooks.closed(c, by_us);
 	c->grants = grants_free(c->grants);
 	c->listens = listens_free(c->listens);
+	c->relays = relays_free(c->relays);
 	c->peer = peer_unref(c->peer);
 	channel_unref(c);
 }
@@ -380,6 +382,13 @@ static void ended(struct channel *c)
 	end(c, true, false);
 }
 
+/* Who has asked one thing, which goes through (relay.h), waits for the answer;
+ * who has answered all waits to be asked. */
+static bool has_said_all(const struct channel *c)
+{
+	return channel_is_ours(c) ? c->n_served == 1 : c->n_calls == 0;
+}
+
 static bool on_ready(struct watch *w)
 {
 	struct channel *c = container_of(w, struct channel, watch);
@@ -402,6 +411,10 @@ static bool on_ready(struct watch *w)
 		 * there is nothing else to do. */
 		if (r > 0 && n == 1 && task_others_ready())
 			break;
+		if (r > 0 && n == 1 && has_said_all(c)) {
+			watch_doubt();
+			r = 0;
+		}
 	}
 	if (r < 0)
 		ended(c);

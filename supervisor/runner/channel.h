@@ -27,6 +27,7 @@ struct context;
 struct grants;
 struct listens;
 struct provided;
+struct relays;
 struct route;
 
 enum channel_kind {
@@ -69,6 +70,7 @@ struct channel {
 	struct provided *provided; /* the name that is called */
 	struct grants *grants;	   /* NULL: every name */
 	struct listens *listens;   /* NULL: none */
+	struct relays *relays;	   /* NULL: none */
 	struct list served;	   /* its calls that were not answered yet */
 	struct list throttle;
 	unsigned n_served;

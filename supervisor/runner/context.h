@@ -35,6 +35,8 @@ struct context {
 	struct list holders; /* channels */
 	unsigned n_holders;
 	unsigned n_handlers; /* functions that serve it (handler.h) */
+	uint32_t handlings;  /* how often one was set or removed */
+	unsigned n_ahead;    /* what came and may not be overtaken (relay.h) */
 	uint32_t lent;	     /* by which call; CONTEXT_PUSHED; 0: not */
 	struct list loan;    /* while it is */
 	bool deserted;	     /* a function was told that nobody holds it */

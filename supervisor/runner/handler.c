@@ -12,6 +12,7 @@
 #include "runner/event.h"
 #include "runner/incoming.h"
 #include "runner/map.h"
+#include "runner/relay.h"
 #include "runner/runner.h"
 #include "runner/served.h"
 #include "runner/task.h"
@@ -78,6 +79,7 @@ static void count(const struct handler *h, int by)
 	if (!c)
 		return;
 	c->n_handlers += (unsigned)by;
+	c->handlings++;
 	context_settle(c);
 }
 
@@ -246,7 +248,7 @@ bool handler_terminate(void)
 
 bool handler_serving(void)
 {
-	return handler_wanted() || worker_busy();
+	return handler_wanted() || worker_busy() || relay_busy();
 }
 
 void handler_stop(void)

@@ -132,6 +132,9 @@
 #define LIMIT_QUEUED_BYTES (32U << 20)
 #define LIMIT_SHORT_BYTES  512U
 
+/* Names of calls that a link has learnt to pass on: a power of two. */
+#define LIMIT_RELAYS 64
+
 /* Names that a holder listens to on one context. */
 #define LIMIT_LISTENS 256
 

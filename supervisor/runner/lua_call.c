@@ -18,6 +18,7 @@
 #include "runner/lua_call.h"
 #include "runner/lua_status.h"
 #include "runner/mailbox.h"
+#include "runner/relay.h"
 #include "runner/request.h"
 #include "runner/request_value.h"
 #include "runner/served.h"
@@ -199,6 +200,20 @@ int lua_call_forward(lua_State *L)
 	return lua_call_finish(L, call, lua_tostring(L, 3));
 }
 
+/* thox.relay(request, ctx, name): from now on, what is called as this was over
+ * the same link goes there without asking (relay.h). For one that is served
+ * with nothing but thox.forward() of the same. */
+int lua_call_relay(lua_State *L)
+{
+	struct served *s = request_value_check(L, 1);
+	struct call_target t;
+
+	check_target(L, &t, 2, 3);
+	if (!t.closed && t.context)
+		relay_learn(s, t.context, t.name, t.name_size);
+	return 0;
+}
+
 struct call *lua_call_begin_forward(lua_State *L)
 {
 	struct served *s = request_value_check(L, 1);
@@ -212,6 +227,7 @@ struct call *lua_call_begin_forward(lua_State *L)
 	if (s->cancelled)
 		call_cancel(call, STATUS_CANCELLED, "cancelled");
 	s->forwarded = call->cid;
+	served_went_on(s);
 	return call;
 }
 

@@ -22,9 +22,10 @@ int lua_call_finish(lua_State *L, struct call *call, const char *name);
 /* The same for a call of @name on context 0 with the top @n values. */
 int lua_call_zero(lua_State *L, const char *name, int n);
 
-/* thox.invoke() and thox.forward() */
+/* thox.invoke(), thox.forward() and thox.relay() */
 int lua_call_invoke(lua_State *L);
 int lua_call_forward(lua_State *L);
+int lua_call_relay(lua_State *L);
 /* thox.run(), of lua_process.c */
 int lua_process_run_for(lua_State *L);
 

@@ -138,6 +138,7 @@ static int l_open(lua_State *L)
 		{ "listened", l_listened },
 		{ "matches", l_matches },
 		{ "pass", request_value_pass },
+		{ "relay", lua_call_relay },
 		{ "run", lua_process_run_for },
 		{ "serve", l_serve },
 		{ "service", l_service },

@@ -24,6 +24,7 @@
 #include "runner/mailbox.h"
 #include "runner/outgoing.h"
 #include "runner/provide.h"
+#include "runner/relay.h"
 #include "runner/request.h"
 #include "runner/runner.h"
 #include "runner/task.h"
@@ -33,6 +34,7 @@
 
 #define NS_PER_MS     1000000ULL
 #define FAILURE_BYTES 320
+#define REASON_BYTES  160
 
 static struct value_writer writer;
 static struct list throttled = { &throttled, &throttled };
@@ -47,7 +49,9 @@ static uint64_t last_ns; /* 0: not yet */
 
 struct served *served_find(uint64_t cid)
 {
-	return cid_find(cid, true);
+	struct served *s = cid_find(cid, true);
+
+	return s && !s->relay ? s : NULL;
 }
 
 struct served *served_ref(struct served *s)
@@ -123,11 +127,20 @@ static void count_down(struct served *s)
 		resume();
 }
 
+void served_went_on(struct served *s)
+{
+	if (!s->ahead)
+		return;
+	s->ahead = false;
+	s->context->n_ahead--;
+}
+
 /* It is answered, or nobody waits for that: the number leads nowhere. */
 static void finish(struct served *s)
 {
 	if (s->cid == 0)
 		return;
+	served_went_on(s);
 	cid_free(s->cid);
 	s->cid = 0;
 	timer_stop(&s->timer);
@@ -179,22 +192,26 @@ void served_fail(struct served *s, int status, const char *message, size_t size)
 }
 
 /* A limit was met: the caller gets that instead. */
-static bool fail_too_large(lua_State *L, struct served *s, int r)
+static void fail_over_limit(struct served *s, int r, char *message, size_t size)
 {
-	char message[160];
-
 	if (r == -EMSGSIZE)
-		snprintf(message, sizeof(message),
+		snprintf(message, size,
 			 "an answer of more than %zu bytes (message_bytes)",
 			 s->channel ? s->channel->limit_bytes
 				    : (size_t)LIMIT_MESSAGE_BYTES);
 	else if (r == -ENOBUFS)
-		snprintf(message, sizeof(message),
+		snprintf(message, size,
 			 "the caller does not take its answers (queued_bytes)");
 	else
-		snprintf(message, sizeof(message),
-			 "not enough memory for the answer");
+		snprintf(message, size, "not enough memory for the answer");
 	served_fail(s, STATUS_TOO_LARGE, message, strlen(message));
+}
+
+static bool fail_too_large(lua_State *L, struct served *s, int r)
+{
+	char message[REASON_BYTES];
+
+	fail_over_limit(s, r, message, sizeof(message));
 	lua_pushstring(L, message);
 	return false;
 }
@@ -262,6 +279,22 @@ bool served_answer(lua_State *L, struct served *s, int status, int first, int n)
 	return true;
 }
 
+void served_post(struct served *s, int status, uint8_t *data, size_t size)
+{
+	char message[REASON_BYTES];
+	int r = 0;
+
+	if (s->channel && !s->cancelled) {
+		trace_answer(s->channel, s->their_cid, true, status,
+			     s->begun_ns, size);
+		r = channel_post_in_place(s->channel, data, size);
+	}
+	if (r < 0 && r != -EPIPE)
+		fail_over_limit(s, r, message, sizeof(message));
+	else
+		finish(s);
+}
+
 void served_take(struct served *s, struct mailbox *box)
 {
 	s->taken = true;
@@ -283,6 +316,10 @@ static void give_up(struct served *s)
 		return;
 	s->cancelled = true;
 	timer_stop(&s->timer);
+	if (s->relay) {
+		call_cancel(s->relay, STATUS_CANCELLED, "cancelled");
+		return; /* and that was the end of it */
+	}
 	forwarded = call_find(s->forwarded);
 	if (forwarded)
 		call_cancel(forwarded, STATUS_CANCELLED, "cancelled");
@@ -297,8 +334,7 @@ static void on_due(struct timer *t)
 	give_up(container_of(t, struct served, timer));
 }
 
-static struct served *new_served(struct channel *c, struct link_message *raw,
-				 const struct wire_message *m)
+struct served *served_open(struct channel *c, const struct wire_message *m)
 {
 	struct served *s = malloc(sizeof(*s)); /* quicker than calloc() */
 
@@ -312,10 +348,7 @@ static struct served *new_served(struct channel *c, struct link_message *raw,
 		.deadline_ns = TIMER_NEVER,
 	};
 	s->cid = cid_new(s, true);
-	s->in = s->cid ? incoming_new(c->number, raw, m) : NULL;
-	if (!s->in) {
-		if (s->cid)
-			cid_free(s->cid);
+	if (s->cid == 0) {
 		free(s);
 		return NULL;
 	}
@@ -325,6 +358,33 @@ static struct served *new_served(struct channel *c, struct link_message *raw,
 		s->deadline_ns = m->deadline_ms * NS_PER_MS;
 	timer_init(&s->timer, on_due);
 	timer_start(&s->timer, s->deadline_ns);
+	return s;
+}
+
+void served_count(struct served *s)
+{
+	count_up(s);
+}
+
+void served_drop(struct served *s)
+{
+	cid_free(s->cid);
+	timer_stop(&s->timer);
+	served_unref(s);
+}
+
+static struct served *new_served(struct channel *c, struct link_message *raw,
+				 const struct wire_message *m)
+{
+	struct served *s = served_open(c, m);
+
+	if (!s)
+		return NULL;
+	s->in = incoming_new(c->number, raw, m);
+	if (!s->in) {
+		served_drop(s);
+		return NULL;
+	}
 	return s;
 }
 
@@ -352,6 +412,8 @@ void served_on_call(struct channel *c, struct link_message *raw,
 		refuse(c, m, STATUS_DENIED, rule);
 		return;
 	}
+	if (relay_call(c, m))
+		return;
 	s = new_served(c, raw, m);
 	if (!s) {
 		refuse(c, m, STATUS_TOO_LARGE,
@@ -360,6 +422,10 @@ void served_on_call(struct channel *c, struct link_message *raw,
 		return;
 	}
 	count_up(s);
+	if (s->context) {
+		s->ahead = true;
+		s->context->n_ahead++;
+	}
 	if (!handler_serve(s))
 		event_called(s);
 }

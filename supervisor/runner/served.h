@@ -32,7 +32,7 @@ struct served {
 	struct list list;	 /* of the channel */
 	struct context *context; /* a reference; NULL: of a bound name */
 	struct peer *peer;
-	struct incoming *in; /* name and arguments */
+	struct incoming *in; /* name and arguments; NULL: it goes through */
 	struct timer timer;
 	uint64_t deadline_ns; /* TIMER_NEVER: none */
 	uint64_t begun_ns;
@@ -40,8 +40,10 @@ struct served {
 	bool taken;	/* a task has it, or a function serves it */
 	bool by_function;
 	bool answering;		 /* a task does, and waits for that */
+	bool ahead;		 /* counted in its context's n_ahead */
 	uint32_t forwarded;	 /* a call of ours that is given up with it */
 	struct incoming *passed; /* the answer to that; NULL: none */
+	struct call *relay;	 /* it goes through as this one (relay.h) */
 	struct event *event;	 /* while it waits for a task */
 };
 
@@ -59,6 +61,17 @@ bool served_answer(lua_State *L, struct served *s, int status, int first,
 /* The same with a message; does not raise. */
 void served_fail(struct served *s, int status, const char *message,
 		 size_t size);
+
+/* It has been sent on, or need not be: later ones may go their own way. */
+void served_went_on(struct served *s);
+
+/* For relay.h: of a call that nothing is kept of. NULL: no memory. Until it is
+ * counted it can be dropped, as if it had not come. */
+struct served *served_open(struct channel *c, const struct wire_message *m);
+void served_count(struct served *s);
+void served_drop(struct served *s);
+/* Its answer, a whole message with room before it. */
+void served_post(struct served *s, int status, uint8_t *data, size_t size);
 
 /* For a mailbox: the task that was answering has ended. */
 void served_abandon(struct served *s);

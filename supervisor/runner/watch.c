@@ -49,6 +49,7 @@ static bool expected_first; /* and was not called since it was named */
 static unsigned n_right, n_needed = LIMIT_RIGHT;
 static unsigned n_worked;
 static bool may_wait;
+static bool doubtful; /* somebody may have more, and did not look */
 
 /* Those that are being called: a callback may remove any of them. */
 static struct watch *batch[LIMIT_READY_WATCHES];
@@ -192,6 +193,11 @@ void watch_worked(bool likely)
 	expected = NULL;
 }
 
+void watch_doubt(void)
+{
+	doubtful = true;
+}
+
 bool watch_may_wait(void)
 {
 	bool may = may_wait;
@@ -207,7 +213,7 @@ bool watch_in_callback(void)
 
 bool watch_must_look(void)
 {
-	return !list_empty(&fd_waiters) || !list_empty(&agains);
+	return !list_empty(&fd_waiters) || !list_empty(&agains) || doubtful;
 }
 
 bool watch_are_links(void)
@@ -404,6 +410,7 @@ static void ask(bool wait)
 	const struct timespec *t = time_left(wait, &buf);
 
 	preempt_ask_all();
+	doubtful = false;
 	if (wait)
 		preempt_sleep_begin(watch_are_links());
 	if (uses_epoll && list_empty(&fd_waiters) && whole.fd < 0)

@@ -46,6 +46,9 @@ void watch_expect(struct watch *w);
 
 /* In a callback: there was something, and more of it is likely. */
 void watch_worked(bool likely);
+/* In a callback: there may be more, which is not likely and was not looked for:
+ * it is as soon as all are asked about. */
+void watch_doubt(void);
 /* In a callback: shall it wait for what it reads? No longer, once asked. */
 bool watch_may_wait(void);
 

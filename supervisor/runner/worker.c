@@ -31,7 +31,7 @@
 
 struct job {
 	struct list list;
-	struct handler *handler;
+	struct handler *handler; /* NULL: pass on served->passed */
 	struct served *served;	 /* ON_CALL */
 	struct event *event;	 /* ON_PUSH, ON_LISTEN */
 	struct context *context; /* ON_LAST */
@@ -50,6 +50,8 @@ static void count_push(const struct job *job, int by)
 {
 	if (!job->event)
 		return;
+	if (job->event->context)
+		job->event->context->n_ahead += (unsigned)by;
 	n_pushes += (unsigned)by;
 	if (by > 0)
 		push_bytes += job->event->bytes;
@@ -62,7 +64,7 @@ static void let_go(const struct job *job)
 {
 	struct served *s = job->served;
 
-	if (s)
+	if (s && s->in)
 		incoming_let_go(s->in);
 	if (s && s->passed) {
 		incoming_let_go(s->passed);
@@ -77,7 +79,8 @@ static void free_job(struct job *job)
 	let_go(job);
 	list_remove(&job->list);
 	count_push(job, -1);
-	handler_unref(job->handler);
+	if (job->handler)
+		handler_unref(job->handler);
 	served_unref(job->served);
 	event_unref(job->event);
 	if (job->context)
@@ -109,11 +112,21 @@ void worker_ended(struct mailbox *box)
 /* --- running one ------------------------------------------------------------
  */
 
+/* What incoming_push_values() says of the values of a call or an answer. */
+static void fail_values(struct job *job, int r, const char *too_many,
+			const char *bad)
+{
+	if (r == -E2BIG)
+		fail(job, STATUS_TOO_LARGE, too_many, strlen(too_many));
+	else if (r == -ENOMEM)
+		fail(job, STATUS_TOO_LARGE, no_memory, sizeof(no_memory) - 1);
+	else
+		fail(job, STATUS_INVALID, bad, strlen(bad));
+}
+
 /* Push what the function gets: their number, or -1 and a call is answered. */
 static int push_arguments(lua_State *L, struct job *job)
 {
-	static const char too_many[] = "too many arguments";
-	static const char bad[] = "an argument that Lua has no value for";
 	struct incoming *in = job->served ? job->served->in : job->event->in;
 	int n;
 
@@ -127,13 +140,22 @@ static int push_arguments(lua_State *L, struct job *job)
 		incoming_strip(in);
 		return 1 + n;
 	}
-	if (n == -E2BIG)
-		fail(job, STATUS_TOO_LARGE, too_many, sizeof(too_many) - 1);
-	else if (n == -ENOMEM)
-		fail(job, STATUS_TOO_LARGE, no_memory, sizeof(no_memory) - 1);
-	else
-		fail(job, STATUS_INVALID, bad, sizeof(bad) - 1);
+	fail_values(job, n, "too many arguments",
+		    "an argument that Lua has no value for");
 	return -1;
+}
+
+/* The answer to a call that went through, as it came. */
+static void pass_answer(lua_State *L, struct job *job)
+{
+	struct served *s = job->served;
+	int n = incoming_push_values(s->passed, L, LIMIT_ANSWER_VALUES);
+
+	if (n < 0)
+		fail_values(job, n, "an answer of too many values",
+			    "the answer has a value that Lua has not");
+	else if (s->cid)
+		served_answer(L, s, (int)s->passed->m.status, 2, n);
 }
 
 /* In the worker, protected: the job's function, and its answer. */
@@ -142,6 +164,10 @@ static int l_run(lua_State *L)
 	struct job *job = lua_touserdata(L, 1);
 	int n = 0;
 
+	if (!job->handler) {
+		pass_answer(L, job);
+		return 0;
+	}
 	lua_rawgeti(L, LUA_REGISTRYINDEX, job->handler->function);
 	if (job->served || job->event)
 		n = push_arguments(L, job);
@@ -213,7 +239,8 @@ static void run_job(lua_State *L, struct mailbox *box, struct job *job)
 	lua_settop(L, 0);
 	box->serving = served_unref(box->serving);
 	box->job = NULL;
-	last = job->handler->kind == ON_TERMINATE && !handler_stopped();
+	last = job->handler && job->handler->kind == ON_TERMINATE &&
+	       !handler_stopped();
 	free_job(job);
 	if (last)
 		program_terminate(); /* does not return */
@@ -296,7 +323,8 @@ static struct job *add_job(struct handler *h)
 	if (!job)
 		return NULL;
 	*job = (struct job){ .handler = h };
-	h->refs++;
+	if (h)
+		h->refs++;
 	list_append(&jobs, &job->list);
 	return job;
 }
@@ -328,6 +356,19 @@ void worker_serve(struct handler *h, struct served *s)
 		return;
 	}
 	s->by_function = true;
+	job->served = served_ref(s);
+	hand_out(job);
+}
+
+void worker_pass(struct served *s)
+{
+	struct job *job = add_job(NULL);
+
+	if (!job) {
+		served_fail(s, STATUS_TOO_LARGE, no_memory,
+			    sizeof(no_memory) - 1);
+		return;
+	}
 	job->served = served_ref(s);
 	hand_out(job);
 }

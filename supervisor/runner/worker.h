@@ -21,6 +21,10 @@ bool worker_take(struct handler *h, struct event *e);
 /* What has neither; @c may be NULL. False: no memory. */
 bool worker_tell(struct handler *h, struct context *c);
 
+/* The answer to a call that went through (relay.h) has what only a task can
+ * send: @s->passed. */
+void worker_pass(struct served *s);
+
 bool worker_busy(void);
 /* Those that wait for a job look whether there can be any. */
 void worker_dismiss(void);
