@@ -392,11 +392,16 @@ void runner_drop(struct runner *r)
 
 /* The hard limit stays: an ordinary user could not raise it again, and a
  * runner cannot change the soft one, since prlimit is not in its table. */
-static void set_limit(pid_t pid, int resource, rlim_t soft)
+static void set_limit(struct runner *r, int resource, rlim_t soft)
 {
 	struct rlimit limit = { soft, RLIM_INFINITY };
+	pid_t pid = r->process.pid;
 
-	(void)prlimit(pid, (enum __rlimit_resource)resource, &limit, NULL);
+	if (prlimit(pid, (enum __rlimit_resource)resource, &limit, NULL) == 0 ||
+	    errno == ESRCH)
+		return;
+	log_warn("pid=%d: a limit cannot be set, so it is ended", (int)pid);
+	kill_now(r, CAUSE_KILLED);
 }
 
 void runner_limit(struct runner *r, uint64_t memory_bytes, uint64_t tasks,
@@ -406,8 +411,7 @@ void runner_limit(struct runner *r, uint64_t memory_bytes, uint64_t tasks,
 		/* thoxd's timer is finer and comes first */
 		rlim_t seconds = cpu_ms / 1000 + 2;
 
-		set_limit(r->process.pid, RLIMIT_CPU,
-			  cpu_ms ? seconds : RLIM_INFINITY);
+		set_limit(r, RLIMIT_CPU, cpu_ms ? seconds : RLIM_INFINITY);
 		r->cpu_ms = cpu_ms;
 	}
 #ifdef THOX_SANITIZED /* whose shadow takes terabytes */
@@ -421,8 +425,7 @@ void runner_limit(struct runner *r, uint64_t memory_bytes, uint64_t tasks,
 			       stacks * CONTROL_TASK_STACK_BYTES +
 			       ADDRESS_SLACK_BYTES;
 
-		set_limit(r->process.pid, RLIMIT_AS,
-			  memory_bytes ? bytes : RLIM_INFINITY);
+		set_limit(r, RLIMIT_AS, memory_bytes ? bytes : RLIM_INFINITY);
 		r->memory_bytes = memory_bytes;
 		r->tasks = tasks;
 	}

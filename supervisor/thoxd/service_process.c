@@ -382,6 +382,8 @@ int service_process_start(struct service_instance *in, enum machine_slot slot)
 	definition_machine_policy(p->config->definition, &in->machine.policy);
 	r = begin(p, slot == SLOT_OTHER);
 	if (r < 0) {
+		log_warnx("service %s: no process could be started: %s",
+			  in->service->name, in->detail ? in->detail : "?");
 		in->process[slot] = NULL;
 		service_process_free(p);
 	}
