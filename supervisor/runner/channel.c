@@ -352,8 +352,8 @@ static void flush(struct channel *c)
 /* --- receiving --------------------------------------------------------------
  */
 
-/* 1: go on; 0: nothing there; negative: its end. */
-static int receive(struct channel *c)
+/* 1: go on, *ret_kind has come; 0: nothing there; negative: its end. */
+static int receive(struct channel *c, int64_t *ret_kind)
 {
 	struct link_message raw;
 	struct wire_message m;
@@ -366,6 +366,7 @@ static int receive(struct channel *c)
 	if (r == 0) {
 		/* An answer is expected when it is waited for. */
 		watch_worked(m.kind != WIRE_ANSWER);
+		*ret_kind = m.kind;
 		if (m.kind != WIRE_ANSWER)
 			latest = c;
 		channel_hooks.message(c, &raw, &m);
@@ -383,15 +384,19 @@ static void ended(struct channel *c)
 }
 
 /* Who has asked one thing, which goes through (relay.h), waits for the answer;
- * who has answered all waits to be asked. */
-static bool has_said_all(const struct channel *c)
+ * who has answered all waits to be asked; who greets often has but been given
+ * a context. */
+static bool has_said_all(const struct channel *c, int64_t kind)
 {
-	return channel_is_ours(c) ? c->n_served == 1 : c->n_calls == 0;
+	if (!channel_is_ours(c))
+		return c->n_calls == 0;
+	return kind == WIRE_HELLO || c->n_served == 1;
 }
 
 static bool on_ready(struct watch *w)
 {
 	struct channel *c = container_of(w, struct channel, watch);
+	int64_t kind = WIRE_HELLO;
 	unsigned n = 0;
 	bool more;
 	int r = 1;
@@ -406,12 +411,12 @@ static bool on_ready(struct watch *w)
 	if (w->writing)
 		flush(c);
 	while (r > 0 && !c->closed && w->reading && n++ < BATCH) {
-		r = receive(c);
+		r = receive(c, &kind);
 		/* What is likely the only one: the next is looked for when
 		 * there is nothing else to do. */
 		if (r > 0 && n == 1 && task_others_ready())
 			break;
-		if (r > 0 && n == 1 && has_said_all(c)) {
+		if (r > 0 && n == 1 && has_said_all(c, kind)) {
 			watch_doubt();
 			r = 0;
 		}

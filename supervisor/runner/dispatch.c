@@ -44,6 +44,18 @@ static void on_listen(struct channel *c, const struct wire_message *m)
 		event_on_listen(c, m->name, m->on);
 }
 
+/* Has thoxd's word about all that it names been read? */
+static bool all_known(const struct wire_message *m)
+{
+	struct wire_context named[WIRE_CONTEXTS_MAX];
+	int n = wire_find_contexts(m->args, named, WIRE_CONTEXTS_MAX);
+
+	for (int i = 0; i < n; i++)
+		if (!channel_find(named[i].number, false))
+			return false;
+	return n >= 0;
+}
+
 /*
  * What names contexts comes after thoxd's word about them, which is on another
  * link and may not have been read yet. All links are read into one buffer, so
@@ -81,7 +93,7 @@ static void on_hello(struct channel *c, const struct wire_message *m)
 static void on_message(struct channel *c, struct link_message *raw,
 		       struct wire_message *m)
 {
-	if (m->n_ext > 0 && !look_for_contexts(raw, m))
+	if (m->n_ext > 0 && !all_known(m) && !look_for_contexts(raw, m))
 		return;
 	switch (m->kind) {
 	case WIRE_HELLO:
