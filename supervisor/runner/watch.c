@@ -431,6 +431,7 @@ void watch_look(void)
 	if (in_callback)
 		return;
 	preempt_signalled(true);
+	doubtful = false; /* also where nobody is left to have more */
 	watch_call_timers();
 	/* To receive is cheaper than to ask whether one could. */
 	if (n_watches > 1 || !list_empty(&fd_waiters)) {
