@@ -11,7 +11,7 @@
  */
 
 #include <errno.h>
-#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,24 +56,32 @@ static const char value[VALUE_BYTES + 1] =
 
 /* --- thox ------------------------------------------------------------------- */
 
-static void wait_readable(int fd)
+/* Waits in the call, as the client of redis does. */
+static void receive_answer(struct client *c)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct link_message raw;
+	struct wire_message m;
+	bool answered = false;
 
-	while (poll(&p, 1, -1) < 0 && errno == EINTR)
-		;
+	while (!answered) {
+		if (link_receive(&c->link, true, &raw) <= 0 ||
+		    wire_parse(raw.data, raw.size, &m) < 0)
+			die("answer");
+		answered = m.kind == WIRE_ANSWER;
+		if (answered && m.status != STATUS_OK)
+			die("status");
+		link_message_deinit(&raw);
+	}
 }
 
 static void thox_call(struct client *c, const char *kind, unsigned n)
 {
 	static uint32_t cid;
-	struct wire_message m;
 	uint8_t buf[256];
 	struct mp_writer w;
 	char key[32];
 	bool get = strcmp(kind, "get") == 0;
 	bool sync = strcmp(kind, "sync") == 0;
-	int r;
 
 	snprintf(key, sizeof(key), "key:%d:%u", (int)getpid() % 100, n);
 	mp_writer_init(&w, buf, sizeof(buf));
@@ -90,10 +98,7 @@ static void thox_call(struct client *c, const char *kind, unsigned n)
 	}
 	if (link_send_wait(&c->link, w.data, w.used, NULL, 0) < 0)
 		die("send");
-	while ((r = play_receive(&c->link, &m)) == 0)
-		wait_readable(c->link.fd);
-	if (r < 0 || m.status != STATUS_OK)
-		die("answer");
+	receive_answer(c);
 }
 
 /* --- redis ------------------------------------------------------------------ */
