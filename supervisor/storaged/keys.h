@@ -48,6 +48,8 @@ struct keys_env {
 	ev_idle impatient;     /* keeps the loop turning while some hesitate */
 	const void *served;    /* whoever called last */
 	double company;	       /* loop time: another one than before did */
+	unsigned n_calls;      /* since a batch took off */
+	double strangers;      /* loop time: not all of them waited for it */
 	const char *directory; /* whose disk it is */
 	double room_checked;
 	bool full;
@@ -129,6 +131,7 @@ void keys_env_deinit(struct keys_env *env);
 /* A call of @who is served: is he alone? */
 static inline void keys_serve(struct keys_env *env, const void *who)
 {
+	env->n_calls++;
 	if (env->served == who)
 		return;
 	env->served = who;

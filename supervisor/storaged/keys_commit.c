@@ -26,8 +26,9 @@
 #define HESITATE_PART 8 /* of the time of the last commit */
 
 /*
- * Who calls alone would only wait for two threads to take turns: his batch is
- * committed by the loop itself, as long as the disk is quick.
+ * Who calls alone would only wait for two threads to take turns, and so would
+ * many who all wait for the same batch: it is committed by the loop itself, as
+ * long as nobody calls who does not wait for it, and the disk is quick.
  */
 #define ALONE_S	 0.02	 /* since somebody else called */
 #define QUICK_NS 2000000 /* of the last commit */
@@ -225,13 +226,29 @@ static void fill_meta(struct keys *k, struct batch *b)
 	b->meta = meta_of(k, reserved);
 }
 
-static bool may_commit_here(const struct keys *k)
+/* One caller, or all of them wait for this batch. */
+static bool nobody_else(const struct keys *k)
 {
 	const struct keys_env *env = k->env;
+	double now = ev_now(env->loop);
 
-	return k->n_urgent == 1 && k->took_ns > 0 && k->took_ns < QUICK_NS &&
-	       k->writer && !database_checkpoint_due(k->writer) &&
-	       ev_now(env->loop) - env->company > ALONE_S;
+	return (k->n_urgent == 1 && now - env->company > ALONE_S) ||
+	       (k->n_urgent > 0 && now - env->strangers > ALONE_S);
+}
+
+static bool may_commit_here(const struct keys *k)
+{
+	return nobody_else(k) && k->took_ns > 0 && k->took_ns < QUICK_NS &&
+	       k->writer && !database_checkpoint_due(k->writer);
+}
+
+static void count_strangers(const struct keys *k)
+{
+	struct keys_env *env = k->env;
+
+	if (env->n_calls > k->n_urgent)
+		env->strangers = ev_now(env->loop);
+	env->n_calls = 0;
 }
 
 static void launch(struct keys *k)
@@ -240,6 +257,7 @@ static void launch(struct keys *k)
 
 	if (k->busy)
 		return; /* when that is done */
+	count_strangers(k);
 	here = may_commit_here(k);
 	k->urgent = false;
 	k->expected = k->n_urgent;
