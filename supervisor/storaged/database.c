@@ -208,6 +208,10 @@ static int prepare(struct database *db, const char *program, bool writer)
 {
 	static const char common[] = "PRAGMA trusted_schema = OFF;"
 				     "PRAGMA temp_store = MEMORY;";
+	/* Of a new file. A commit writes the pages that it changes, mostly one
+	 * for each key; but a row of more than a quarter of one takes
+	 * another. */
+	static const char page_size[] = "PRAGMA page_size = 2048";
 	char sql[64];
 	int64_t ignored;
 	int r;
@@ -225,7 +229,9 @@ static int prepare(struct database *db, const char *program, bool writer)
 	if (r == 0 && writer) {
 		/* The synced WAL is what makes an answer durable; when it goes
 		 * into the file is decided by database_checkpoint(). */
-		r = query(db, "PRAGMA journal_mode = WAL", &ignored);
+		r = database_execute(db, page_size);
+		if (r == 0)
+			r = query(db, "PRAGMA journal_mode = WAL", &ignored);
 		if (r == 0)
 			r = database_execute(db,
 					     "PRAGMA synchronous = FULL;"

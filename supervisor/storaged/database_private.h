@@ -31,6 +31,8 @@ struct database {
 	sqlite3_stmt *statements[STATEMENTS];
 	struct mp_writer value; /* of the row that was read last */
 	int wal_frames;
+	struct database_meta meta; /* as this one committed it */
+	bool has_meta;
 };
 
 /* What SQLite's @code means; unless it is a success, its words are kept. */

@@ -79,11 +79,24 @@ static int write_change(struct database *db, const struct change *c)
 	return finish(db, s);
 }
 
+static bool meta_equal(const struct database_meta *a,
+		       const struct database_meta *b)
+{
+	return a->version == b->version && a->bytes == b->bytes &&
+	       a->count == b->count && a->skew_ms == b->skew_ms &&
+	       strcmp(a->boot, b->boot) == 0;
+}
+
+/* It is a page of its own: left out where values of one size replace each
+ * other. */
 static int write_meta(struct database *db, const struct database_meta *m)
 {
 	sqlite3_stmt *s;
-	int r = database_statement(db, SET_META, &s);
+	int r;
 
+	if (db->has_meta && meta_equal(&db->meta, m))
+		return 0;
+	r = database_statement(db, SET_META, &s);
 	if (r < 0)
 		return r;
 	sqlite3_bind_int64(s, 1, (int64_t)m->version);
@@ -119,6 +132,8 @@ int database_commit(struct database *db, const struct batch *b)
 		r = write_meta(db, &b->meta);
 	if (r == 0)
 		r = run(db, COMMIT);
+	db->has_meta = r == 0;
+	db->meta = b->meta;
 	if (r < 0 && !sqlite3_get_autocommit(db->sqlite)) {
 		char why[REASON_BYTES];
 

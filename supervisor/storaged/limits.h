@@ -35,7 +35,7 @@
 
 /* --- disk --- */
 #define STORAGE_SPARE_BYTES (4ULL << 20) /* left free of new data */
-#define STORAGE_WAL_FRAMES  1000	 /* then they go into the file */
+#define STORAGE_WAL_FRAMES  4000	 /* then they go into the file: 8 MiB */
 #define STORAGE_LOCKED_MS   5000	 /* wait for a foreign writer */
 
 /* --- watches --- */

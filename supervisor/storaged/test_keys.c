@@ -567,6 +567,46 @@ static void test_synced_survives(void)
 	end();
 }
 
+static void synced(const char *key, const char *value)
+{
+	CHECK_EQ(put_value(key, value, strlen(value), 0, true), 0);
+	settle();
+}
+
+/* Verify that the counts on the disk are right after any commit, also one that
+ * leaves them as they were, or undoes what the one before it changed. */
+static void test_counts_survive(void)
+{
+	static const char *const steps[][2] = {
+		{ "a", "\x01" }, { "a", "\x02" },	  { "b", "\x03" },
+		{ "b", "\x04" }, { "b", "\xcd\x01\x01" }, { "b", "\x05" },
+		{ "a", "\x06" },
+	};
+
+	fresh();
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		uint64_t count, held;
+
+		synced(steps[i][0], steps[i][1]);
+		count = keys.count;
+		held = keys.bytes;
+		if (i % 2) { /* else the next one is of the same writer */
+			crash();
+			begin();
+			CHECK(got(steps[i][0]) != -1);
+			CHECK_EQ(keys.count, count);
+			CHECK_EQ(keys.bytes, held);
+		}
+	}
+	crash();
+	begin();
+	CHECK_EQ(got("a"), 6);
+	CHECK_EQ(got("b"), 5);
+	CHECK_EQ(keys.count, 2);
+	CHECK_EQ(keys.bytes, 2 * (1 + 1 + STORAGE_KEY_OVERHEAD));
+	end();
+}
+
 /* Verify that nobody is shown a synced write before it is safe. */
 static void test_seen_when_safe(void)
 {
@@ -1036,6 +1076,7 @@ int main(void)
 	RUN(test_list_in_pages);
 	RUN(test_list_of_highest_prefix);
 	RUN(test_synced_survives);
+	RUN(test_counts_survive);
 	RUN(test_seen_when_safe);
 	RUN(test_group_commit);
 	RUN(test_committed_soon);
