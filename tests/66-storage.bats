@@ -536,6 +536,28 @@ true" ]
 	[ "$(cat "$THOX_DIR/store/data/plain")" = "as calls" ]
 }
 
+@test "behind a filter a stream is read by calls, and written only where that is let" {
+	program=filtered keeps <<<'storage.set("kept")'
+	service filtered <<-'LUA'
+		local storage = require "storage"
+		local s = storage.stream()
+		print(s:read(), s.file == nil, pcall(s.write, s, "no"))
+	LUA
+	service filtering <<-'LUA'
+		local sandbox = require "sandbox"
+		for _, options in ipairs { { allow = { "storage.stream.read" } }, { deny = { "storage.stream.write" } } } do
+		  local r, w = os.pipe()
+		  local pid = os.run_program("filtered", { stdout = w, context = sandbox.filter(options) })
+		  io.write(r:read("a"))
+		  os.wait_exit(pid)
+		end
+	LUA
+	run -0 thox-exec filtering
+	[[ ${lines[0]} == "kept	true	false	storage.stream.write: DENIED"* ]]
+	[[ ${lines[1]} == "kept	true	false	storage.stream.write: DENIED"* ]]
+	[ "$(cat "$THOX_DIR/store/data/filtered")" = kept ]
+}
+
 @test "everybody has his own, and another's only where policy says so" {
 	program=owner keeps <<<'keys:set("mine", 1) storage.set("mine")'
 	program=other keeps <<-'LUA'

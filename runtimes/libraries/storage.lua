@@ -314,8 +314,14 @@ local function open_file(s, write)
 	if s.indirect then
 		return nil
 	end
-	local ctx = invoke(s.calls.open, { write = write })
-	if not ctx then
+	local ok, ctx = pcall(invoke, s.calls.open, { write = write })
+	if not ok then -- it may not be allowed, where reading is
+		if type(ctx) ~= "table" or not ctx.status then
+			error(ctx, 0)
+		end
+		s.indirect = ctx.status ~= os.status.CLOSED
+		return nil
+	elseif not ctx then
 		s.indirect = ctx == false
 		return nil
 	end
