@@ -100,3 +100,12 @@ refused_use() {
 	assert_status 1
 	assert_output_has "standard output"
 }
+
+@test "an option of thoxctl's own is none of a command, whatever it begins with" {
+	mkdir -p "$THOX_DIR/state/logs"
+	run thoxctl --user logs nosuch
+	assert_status 4
+	[ "$output" = "thoxctl: there is no log of 'nosuch'" ]
+	run thoxctl --system top --batch
+	[[ $output != *--sort* ]]
+}

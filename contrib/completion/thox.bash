@@ -77,7 +77,7 @@ _thox_exec() {
 
 # Commands whose operands are services.
 _thoxctl_for_services=" start stop restart try-restart reload reset enable \
-disable list tree show is-active is-enabled is-failed cat edit rollback "
+disable list top tree show is-active is-enabled is-failed cat edit rollback "
 
 # Options of a command's own.
 _thoxctl_options() {
@@ -85,6 +85,7 @@ _thoxctl_options() {
 	call) echo --timeout ;;
 	listen) echo --count ;;
 	tree) echo --services ;;
+	top) echo --delay --sort --reverse --batch --count ;;
 	start | restart) echo --timeout --no-wait --wait --dry-run ;;
 	stop | try-restart) echo --timeout --no-wait --dry-run ;;
 	reload | reset) echo --timeout --no-wait ;;
@@ -114,7 +115,7 @@ _thoxctl() {
 	case "${words[*]:0:2}" in
 	"")
 		mapfile -t COMPREPLY < <(compgen -W "ps status kill terminate \
-			pause resume call push listen bus trace events graph logs mount unmount label daemon-reexec shutdown start stop restart try-restart \
+			pause resume call push listen bus trace events graph logs mount unmount top label daemon-reexec shutdown start stop restart try-restart \
 			reload reset enable disable list tree show is-active \
 			is-enabled is-failed cat edit rollback who-can \
 			daemon-reload verify store storage kv data locks backup restore" -- "$cur")

@@ -48,7 +48,7 @@ complete -c thoxctl -l user -d 'the instance of the user'
 complete -c thoxctl -l system -d 'the instance of the system'
 complete -c thoxctl -s h -l help -d help
 complete -c thoxctl -s V -l version -d version
-complete -c thoxctl -n '__thoxctl_at ""' -a 'ps status kill terminate pause resume call push listen bus trace events graph logs mount unmount label daemon-reexec shutdown start stop restart try-restart reload reset enable disable list tree show is-active is-enabled is-failed cat edit rollback who-can daemon-reload verify store storage kv data locks backup restore'
+complete -c thoxctl -n '__thoxctl_at ""' -a 'ps status kill terminate pause resume call push listen bus trace events graph logs mount unmount top label daemon-reexec shutdown start stop restart try-restart reload reset enable disable list tree show is-active is-enabled is-failed cat edit rollback who-can daemon-reload verify store storage kv data locks backup restore'
 complete -c thoxctl -n '__thoxctl_at store' -a 'ls cat put log diff rollback verify rm'
 complete -c thoxctl -n '__thoxctl_at storage' -a 'ls stat export import compact rm'
 complete -c thoxctl -n '__thoxctl_at kv' -a 'get set del list dump watch'
@@ -76,6 +76,11 @@ complete -c thoxctl -n '__thoxctl_at trace' -a '(__thoxctl_processes)'
 complete -c thoxctl -n 'contains -- call (__thoxctl_words)[1]' -s t -l timeout -x -d 'wait no longer'
 complete -c thoxctl -n 'contains -- listen (__thoxctl_words)[1]' -s n -l count -x -d 'end after so many'
 complete -c thoxctl -n 'contains -- tree (__thoxctl_words)[1]' -l services -d 'services, not processes'
+complete -c thoxctl -n 'contains -- top (__thoxctl_words)[1]' -s d -l delay -x -d 'look again after this'
+complete -c thoxctl -n 'contains -- top (__thoxctl_words)[1]' -s s -l sort -x -a 'name state cpu memory calls queue restarts pid'
+complete -c thoxctl -n 'contains -- top (__thoxctl_words)[1]' -s r -l reverse -d 'turn the order round'
+complete -c thoxctl -n 'contains -- top (__thoxctl_words)[1]' -s b -l batch -d 'print lines'
+complete -c thoxctl -n 'contains -- top (__thoxctl_words)[1]' -s n -l count -x -d 'so many reports'
 for command in start stop restart try-restart reload reset
     complete -c thoxctl -n "contains -- $command (__thoxctl_words)[1]" -s t -l timeout -x -d 'wait no longer'
     complete -c thoxctl -n "contains -- $command (__thoxctl_words)[1]" -l no-wait -d 'do not wait'
@@ -96,7 +101,7 @@ end
 for command in mount unmount
     complete -c thoxctl -n "__thoxctl_at $command" -a '(__fish_complete_directories)'
 end
-for command in start stop restart try-restart reload reset enable disable list tree show is-active is-enabled is-failed cat edit rollback status
+for command in start stop restart try-restart reload reset enable disable list top tree show is-active is-enabled is-failed cat edit rollback status
     complete -c thoxctl -n "contains -- $command (__thoxctl_words)[1]" -a '(__thoxctl_services)'
 end
 complete -c thoxctl -n '__thoxctl_at who-can' -a '(__thoxctl_bus)'

@@ -69,6 +69,16 @@ static const struct ctl_option tree_options[] = {
 	{ NULL, 0, NULL, NULL },
 };
 
+static const struct ctl_option top_options[] = {
+	{ "delay", 'd', "TIME", "look again after this (2s)" },
+	{ "sort", 's', "COLUMN",
+	  "name, state, cpu (default), memory, calls, …" },
+	{ "reverse", 'r', NULL, "turn the order round" },
+	{ "batch", 'b', NULL, "print lines, for who is no terminal" },
+	{ "count", 'n', "COUNT", "so many reports (with --json: 1)" },
+	{ NULL, 0, NULL, NULL },
+};
+
 static const struct ctl_option wait_options[] = {
 	{ "timeout", 't', "TIME", "wait no longer than this" },
 	{ "no-wait", 0, NULL, "do not wait at all" },
@@ -168,6 +178,13 @@ const struct command ctl_commands[] = {
 	  "above those that it requires and wants, with their states. Starts\n"
 	  "the instance when it does not run.",
 	  0, OPERANDS_MAX, START_IF_DOWN, ctl_tree, tree_options, false },
+	{ "top", "[SERVICE...]", "watch what services use, and act on them",
+	  "State, processor, memory, calls a second, calls that wait and\n"
+	  "restarts, on the terminal; h shows the keys. With --batch or "
+	  "--json\n"
+	  "report after report. Starts the instance when it does not "
+	  "run.\n" SERVICES,
+	  0, OPERANDS_MAX, START_IF_DOWN, ctl_top, top_options, false },
 	{ "label", "[NAME]", "show this machine's label, or set it",
 	  "The label is how other machines call this one, and what os.label()\n"
 	  "answers. One that is set here is kept, and comes before that of\n"
@@ -500,10 +517,17 @@ struct wishes {
 /* --- options ----------------------------------------------------------------
  */
 
+/* They have no letters: these are the commands'. */
+enum {
+	LONG_JSON = 1,
+	LONG_SYSTEM,
+	LONG_USER,
+};
+
 static const struct option common_options[] = {
-	{ "json", no_argument, NULL, 'j' },
-	{ "system", no_argument, NULL, 's' },
-	{ "user", no_argument, NULL, 'u' },
+	{ "json", no_argument, NULL, LONG_JSON },
+	{ "system", no_argument, NULL, LONG_SYSTEM },
+	{ "user", no_argument, NULL, LONG_USER },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 };
@@ -565,13 +589,13 @@ static void take_option(struct ctl *ctl, struct wishes *w, int option)
 		return;
 	}
 	switch (option) {
-	case 'j':
+	case LONG_JSON:
 		ctl->json = true;
 		break;
-	case 's':
+	case LONG_SYSTEM:
 		w->mode = INSTANCE_SYSTEM;
 		break;
-	case 'u':
+	case LONG_USER:
 		w->mode = INSTANCE_USER;
 		break;
 	case 'h':

@@ -74,6 +74,9 @@ int ctl_events(struct ctl *ctl);
 /* ctl_graph.c */
 int ctl_graph(struct ctl *ctl);
 
+/* ctl_top.c */
+int ctl_top(struct ctl *ctl);
+
 /* ctl_trace.c */
 int ctl_trace(struct ctl *ctl);
 

@@ -37,17 +37,21 @@ int ctl_connect(struct ctl *ctl, struct link *ret_link)
 						  : CTL_FAILED;
 }
 
-static int send_request(struct link *l, const char *verb, json_t *arguments)
+int ctl_ask_send(struct link *l, uint64_t id, const char *verb,
+		 json_t *arguments)
 {
 	struct mp_writer w;
 	int r;
 
+	if (!arguments)
+		return -ENOMEM;
 	mp_writer_init_heap(&w);
 	mp_write_array(&w, 4);
 	mp_write_uint(&w, CONTROL_REQUEST);
-	mp_write_uint(&w, 1);
+	mp_write_uint(&w, id);
 	mp_write_str(&w, verb);
 	value_to_mp(&w, arguments);
+	json_decref(arguments);
 	r = mp_writer_end(&w);
 	if (r == 0)
 		r = link_send_wait(l, w.data, w.used, NULL, 0);
@@ -72,30 +76,38 @@ int ctl_exit_code(uint64_t status)
 	return CTL_FAILED;
 }
 
-/* [26, id, status, value] */
-static int parse_reply(const struct link_message *m, json_t **ret_value)
+/* [26, id, status, value], or of the connection [27, status, message, …] */
+int ctl_ask_parse(const struct link_message *m, uint64_t *ret_id,
+		  uint64_t *ret_status, json_t **ret_value)
 {
 	struct mp_reader r;
+	uint64_t kind, id = 0, status;
 	json_t *value;
-	uint64_t kind, status;
 
 	mp_reader_init(&r, m->data, m->size);
 	mp_read_array(&r);
 	kind = mp_read_uint(&r);
-	if (kind == CONTROL_REFUSED) { /* of the connection itself */
-		struct mp_bytes text;
-
-		status = mp_read_uint(&r);
-		text = mp_read_str(&r);
-		if (!r.bad)
-			say("%.*s", (int)text.size, text.p);
-		return r.bad ? CTL_FAILED : ctl_exit_code(status);
-	}
-	mp_read_uint(&r); /* the id: there is one request only */
+	if (kind == CONTROL_REPLY)
+		id = mp_read_uint(&r);
 	status = mp_read_uint(&r);
 	value = value_from_mp(&r);
-	if (kind != CONTROL_REPLY || !value || mp_end(&r) < 0) {
+	if (kind != (id ? CONTROL_REPLY : CONTROL_REFUSED) || !value ||
+	    (id ? mp_end(&r) < 0 : r.bad || status == STATUS_OK)) {
 		json_decref(value);
+		return -EBADMSG;
+	}
+	*ret_id = id;
+	*ret_status = status;
+	*ret_value = value;
+	return 0;
+}
+
+static int take_reply(const struct link_message *m, json_t **ret_value)
+{
+	uint64_t id, status;
+	json_t *value;
+
+	if (ctl_ask_parse(m, &id, &status, &value) < 0) {
 		say("thoxd sent what is not understood");
 		return CTL_FAILED;
 	}
@@ -133,9 +145,8 @@ int ctl_ask_within(struct link *l, const char *verb, json_t *arguments,
 		   int timeout_ms, json_t **ret_value, int *ret_fd)
 {
 	struct link_message m;
-	int r = arguments ? send_request(l, verb, arguments) : -ENOMEM;
+	int r = ctl_ask_send(l, 1, verb, arguments);
 
-	json_decref(arguments);
 	if (r == 0)
 		r = connect_receive(l, timeout_ms, &m);
 	if (r == -ETIMEDOUT && timeout_ms != ANSWER_MS) {
@@ -144,7 +155,7 @@ int ctl_ask_within(struct link *l, const char *verb, json_t *arguments,
 	}
 	if (r < 0)
 		return ctl_lost(r);
-	r = parse_reply(&m, ret_value);
+	r = take_reply(&m, ret_value);
 	if (r == CTL_OK && ret_fd)
 		*ret_fd = link_message_take_fd(&m, 0);
 	link_message_deinit(&m);

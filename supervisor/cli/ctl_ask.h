@@ -23,6 +23,17 @@ int ctl_ask(struct link *l, const char *verb, json_t *arguments,
 int ctl_ask_within(struct link *l, const char *verb, json_t *arguments,
 		   int timeout_ms, json_t **ret_value, int *ret_fd);
 
+/*
+ * For those who do not wait: a request with a number, takes @arguments; 0 or
+ * what link_send_wait() says. And what comes back, with the number, 0: it is of
+ * the connection itself. @ret_value is the message unless @ret_status is
+ * STATUS_OK. 0, -EBADMSG.
+ */
+int ctl_ask_send(struct link *l, uint64_t id, const char *verb,
+		 json_t *arguments);
+int ctl_ask_parse(const struct link_message *m, uint64_t *ret_id,
+		  uint64_t *ret_status, json_t **ret_value);
+
 /* Say why the link broke; an exit code. */
 int ctl_lost(int r);
 /* Of a STATUS_…. */

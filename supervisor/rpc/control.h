@@ -331,6 +331,14 @@ enum control_kind {
  *              store, lua, kernel, processes, sandbox: {layer: text}, …}
  *   status     {pid} -> what ps tells of it, limits: {…}, sandbox: {…} as
  *              the kernel tells it
+ *   top        {} -> {time_us (of no clock that is known, never set), rows: [
+ *              {name, kind, state, why, template, restarts, wanted, running,
+ *              processes: [{pid, cpu_us, memory_bytes, calls, waiting,
+ *              counted_us}, …]}, …]}: services, and what else runs; kind:
+ *              "service", "background" (thox-exec -d) or "process", of which
+ *              each is a row. calls and waiting are what the process said at
+ *              counted_us of that clock; 0: it has said nothing yet. It is
+ *              asked by this command, and the next one has the answer.
  *   kill, terminate, pause, resume     {pid | name} -> {pids: […]}; a name
  *              means every process of that program or service; NOT_FOUND: none
  *   mount      {dir?} -> {dir}      dir is absolute

@@ -247,6 +247,11 @@ static const struct starter_ops ops = {
 	.bound = on_bound,
 };
 
+bool background_has(const struct run *run)
+{
+	return run->starter && run->starter->ops == &ops;
+}
+
 void background_stop(struct background *b)
 {
 	struct run *run = b->starter.run;

@@ -43,5 +43,8 @@ void background_client_gone(struct background *b);
  * services_background_gone(). */
 void background_stop(struct background *b);
 
+/* Is this run one? */
+bool background_has(const struct run *run);
+
 /* NULL: none is called so. */
 struct background *background_find(struct server *s, const char *name);

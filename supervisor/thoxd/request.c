@@ -28,6 +28,7 @@
 #include "thoxd/service_request.h"
 #include "thoxd/services.h"
 #include "thoxd/status.h"
+#include "thoxd/top.h"
 #include "thoxd/trace.h"
 #include "thoxd/tree.h"
 
@@ -81,6 +82,12 @@ static struct run *find_pid(struct server *s, uint64_t pid)
 	list_each(run, after, &s->runs,
 		  list) if (pid && (uint64_t)run_pid(run) == pid) return run;
 	return NULL;
+}
+
+static int do_top(struct request *q)
+{
+	top_write(&q->value, q->server);
+	return STATUS_OK;
 }
 
 static int do_status(struct request *q)
@@ -384,6 +391,7 @@ static int do_reexec(struct request *q)
 static const struct command commands[] = {
 	{ "ps", do_ps, 0, "list the processes" },
 	{ "status", do_status, 0, "the instance, or one process" },
+	{ "top", do_top, 0, "what everything uses" },
 	{ "kill", do_signal, RUN_KILL, "end a process at once" },
 	{ "terminate", do_signal, RUN_TERMINATE, "ask a process to end" },
 	{ "pause", do_signal, RUN_PAUSE, "stop a process" },

@@ -100,6 +100,11 @@ struct run {
 	 * as it has them open; its text, until it has that */
 	int fds[4];
 
+	struct principal_use use; /* as it said last */
+	uint64_t use_ns;	  /* when that was; 0: it has not */
+	bool use_asked;		  /* by top.c, which waits for its word */
+	uint64_t seen_bytes;	  /* of memory, when top.c looked last */
+
 	bool born;
 	bool paused;
 	bool terminating;

@@ -82,8 +82,12 @@ static void on_bound(struct principal *p, const char *name)
 
 static void on_used(struct principal *p, const struct principal_use *use)
 {
-	struct starter *st = run_of_principal(p)->starter;
+	struct run *run = run_of_principal(p);
+	struct starter *st = run->starter;
 
+	run->use = *use;
+	run->use_ns = clock_ns();
+	run->use_asked = false;
 	if (st && st->ops->used)
 		st->ops->used(st, use);
 }

@@ -68,6 +68,7 @@ struct server {
 	struct list mount_requests; /* those that wait for the mount */
 	struct list runs;	    /* from their acceptance to their result */
 	unsigned n_runs;
+	unsigned top_next; /* place in them, of top.c */
 
 	struct list principals;
 	uint64_t last_serial;

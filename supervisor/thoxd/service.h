@@ -57,8 +57,7 @@ struct service_process {
 	bool spawning;	    /* within its start */
 	bool refused;	    /* no process came of it */
 	bool ready;
-	struct principal_use use; /* as it said last */
-	uint64_t used_ms;	  /* when that was; 0: it has not */
+	uint64_t used_ms;	  /* when its run said its use; 0: it has not */
 	struct service_cpu *cpu;  /* owned; NULL: as much as it gets */
 	const struct run *ending; /* only while its end is told */
 };

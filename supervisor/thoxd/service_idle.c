@@ -123,14 +123,16 @@ static int64_t idle_ms(const struct service *sv)
 	for (unsigned i = 0; i < sv->n_instances; i++) {
 		const struct service_process *p =
 			sv->instances[i].process[SLOT_MAIN];
-		int64_t ms = (int64_t)p->use.idle_ms;
+		const struct run *run = p->starter.run;
+		int64_t ms;
 
-		if (p->used_ms == 0)
+		if (p->used_ms == 0 || !run)
 			return -1;
-		if (p->use.calls == 0)
+		ms = (int64_t)run->use.idle_ms;
+		if (run->use.calls == 0)
 			ms = (int64_t)(clock_ns() / 1000000 -
 				       sv->instances[i].machine.ready_ms);
-		if (p->use.waiting > 0)
+		if (run->use.waiting > 0)
 			ms = 0;
 		if (ms < idle)
 			idle = ms;

@@ -200,7 +200,7 @@ static void on_used(struct starter *st, const struct principal_use *use)
 {
 	struct service_process *p = process_of(st);
 
-	p->use = *use;
+	(void)use; /* it is the run's */
 	p->used_ms = services_time_ms();
 	service_idle_told(p->instance->service);
 }

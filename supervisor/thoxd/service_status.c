@@ -62,6 +62,7 @@ static void write_instance(struct mp_writer *w,
 {
 	const struct service_process *p = in->process[SLOT_MAIN];
 	const struct service_process *other = in->process[SLOT_OTHER];
+	const struct run *run = p ? p->starter.run : NULL;
 	char name[SERVICE_NAME_BYTES + 16];
 
 	instance_name(in, name);
@@ -78,8 +79,8 @@ static void write_instance(struct mp_writer *w,
 	field_number(w, "restarts", in->machine.restart.count);
 	names(w, "names", p ? &p->names : NULL);
 	field_number(w, "contexts", held(p));
-	field_number(w, "calls", p ? p->use.calls : 0);
-	field_number(w, "waiting", p ? p->use.waiting : 0);
+	field_number(w, "calls", run ? run->use.calls : 0);
+	field_number(w, "waiting", run ? run->use.waiting : 0);
 	write_end(w, in->last);
 	field_flag(w, "last_end_failed", in->last && in->last->failed);
 	write_process(w, p);
@@ -167,6 +168,17 @@ static bool is_bare_template(const struct service *sv)
 static uint64_t next_ms(const struct service *sv)
 {
 	return (uint64_t)service_schedule_next(sv) * 1000;
+}
+
+void service_status_write_short(struct mp_writer *w, const struct service *sv)
+{
+	field_text(w, "name", sv->name);
+	field_text(w, "state", machine_state_name(service_state(sv)));
+	field_text(w, "why", why(sv));
+	field_flag(w, "template", is_bare_template(sv));
+	field_number(w, "restarts", restarts(sv));
+	field_number(w, "wanted", sv->n_instances);
+	field_number(w, "running", running(sv));
 }
 
 #define FIELDS		25

@@ -13,3 +13,7 @@ struct service;
  * @detailed. */
 void service_status_write(struct mp_writer *w, const struct service *sv,
 			  bool detailed);
+
+/* Seven fields of a map that the caller has begun: name, state, why, template,
+ * restarts, wanted, running. */
+void service_status_write_short(struct mp_writer *w, const struct service *sv);
