@@ -192,9 +192,13 @@ static void on_tidy(struct ev_loop *loop, ev_timer *timer, int events)
 	if (s->counters.starts != s->saved_starts) {
 		s->saved_starts = s->counters.starts;
 		server_save(s);
-		/* what many starts at once needed, and nobody has now */
-		malloc_trim(0);
+		s->tidied = false;
 	}
+	/* what many starts at once needed, or taking services over, and nobody
+	 * has now */
+	if (!s->tidied)
+		malloc_trim(0);
+	s->tidied = true;
 }
 
 void server_kept(struct server *s, const struct keeper_message *kept,

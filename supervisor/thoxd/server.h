@@ -88,6 +88,7 @@ struct server {
 	uint64_t saved_starts; /* what the keeper has */
 	ino_t control_ino;     /* of the control socket's name; 0: unknown */
 	ev_timer tidy;
+	bool tidied; /* nothing has begun since */
 	bool begun;
 	bool ready; /* the keeper was told */
 	bool ending;
