@@ -73,11 +73,12 @@ static size_t read_at(int fd, char *data, size_t size, uint64_t offset)
 	return done;
 }
 
-/* The usual pieces come by a buffer that stays in the cache: one of Lua's would
+/* The usual pieces come by a buffer that stays in the cache, where the kernel
+ * copies fast since it begins with a page: one of Lua's would
  * be new memory each time. */
 static void push_bytes(lua_State *L, int fd, size_t size, uint64_t offset)
 {
-	static char piece[PIECE_BYTES];
+	static _Alignas(4096) char piece[PIECE_BYTES];
 	luaL_Buffer b;
 
 	if (size <= sizeof(piece)) {

@@ -55,7 +55,7 @@ int main(int argc, char **argv)
 	bytes = strtoul(argv[3], NULL, 10);
 	size = strtoul(argv[4], NULL, 10);
 	rounds = atoi(argv[5]);
-	piece = calloc(1, size ? size : 1);
+	piece = aligned_alloc(4096, (size + 4095) / 4096 * 4096);
 	if (fd < 0 || !piece || size == 0)
 		die(argv[1]);
 	memset(piece, 'x', size);
