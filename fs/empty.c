@@ -32,6 +32,8 @@ static const char *const dirs[] = {
 	".scratch",
 	".storage/keys",
 	".storage/tmp",
+	".storage/orphans",
+	".storage/owners",
 	".storage",
 };
 static const char *const files[] = { ".index", ".journal", ".lock", ".session",

@@ -16,22 +16,28 @@
 #include "fs/backup.h"
 #include "fs/private.h"
 
-#define KEYS_DIR ".storage/keys"
-
 /* Where files may be. The first five are those of enum store_dir. */
 enum place {
 	PLACE_DATA = DIR_DATA,
 	PLACE_VERSIONS = DIR_COUNT,
 	PLACE_REJECTED,
 	PLACE_KEYS,
+	PLACE_ORPHANS,
+	PLACE_OWNERS,
 	PLACE_COUNT,
 };
 
 static const char *const place_names[PLACE_COUNT] = {
-	[DIR_PROGRAMS] = "programs",	[DIR_LIBRARIES] = "libraries",
-	[DIR_RUNTIMES] = "runtimes",	[DIR_SERVICES] = "services",
-	[PLACE_DATA] = "data",		[PLACE_VERSIONS] = ".versions",
-	[PLACE_REJECTED] = ".rejected", [PLACE_KEYS] = KEYS_DIR,
+	[DIR_PROGRAMS] = "programs",
+	[DIR_LIBRARIES] = "libraries",
+	[DIR_RUNTIMES] = "runtimes",
+	[DIR_SERVICES] = "services",
+	[PLACE_DATA] = "data",
+	[PLACE_VERSIONS] = ".versions",
+	[PLACE_REJECTED] = ".rejected",
+	[PLACE_KEYS] = ".storage/keys",
+	[PLACE_ORPHANS] = ".storage/orphans",
+	[PLACE_OWNERS] = ".storage/owners",
 };
 
 struct restore {
@@ -106,17 +112,23 @@ static bool id_good(const char *text)
 	return strcmp(text, again) == 0;
 }
 
-/* NAME.db */
-static bool database_good(const char *file)
+/* NAME.db; NAME@NUMBER.db or NAME@NUMBER.stream where @orphan. */
+static bool kept_good(const char *file, bool orphan)
 {
-	char name[NAME_MAX_BYTES + 1];
-	size_t n = strlen(file);
+	char text[NAME_MAX_BYTES + 32];
+	struct name_ref ref;
+	const char *end = strrchr(file, '.');
 
-	if (n <= 3 || n - 3 >= sizeof(name) || strcmp(file + n - 3, ".db") != 0)
+	if (!end || (size_t)(end - file) >= sizeof(text) ||
+	    (strcmp(end, ".db") != 0 &&
+	     !(orphan && strcmp(end, ".stream") == 0)))
 		return false;
-	memcpy(name, file, n - 3);
-	name[n - 3] = '\0';
-	return name_valid(name);
+	memcpy(text, file, (size_t)(end - file));
+	text[end - file] = '\0';
+	if (!orphan)
+		return name_valid(text);
+	return name_parse(text, false, &ref, NULL) == 0 &&
+	       ref.kind == REF_VERSION;
 }
 
 static bool file_good(enum place p, const char *file)
@@ -126,7 +138,8 @@ static bool file_good(enum place p, const char *file)
 	case PLACE_REJECTED:
 		return id_good(file);
 	case PLACE_KEYS:
-		return database_good(file);
+	case PLACE_ORPHANS:
+		return kept_good(file, p == PLACE_ORPHANS);
 	default:
 		return name_valid(file);
 	}
@@ -136,7 +149,7 @@ int restore_file(struct restore *r, const char *path, int *ret_fd)
 {
 	for (int p = 0; p < PLACE_COUNT; p++) {
 		size_t n = strlen(place_names[p]);
-		mode_t mode = p == PLACE_KEYS ? 0600 : 0644;
+		mode_t mode = p >= PLACE_KEYS ? 0600 : 0644;
 		int fd;
 
 		if (strncmp(path, place_names[p], n) != 0 || path[n] != '/')
@@ -148,7 +161,7 @@ int restore_file(struct restore *r, const char *path, int *ret_fd)
 			    mode);
 		if (fd < 0)
 			return errno == EEXIST ? -EBADMSG : -errno;
-		r->unclaimed += p != PLACE_DATA && p != PLACE_KEYS;
+		r->unclaimed += p != PLACE_DATA && p < PLACE_KEYS;
 		*ret_fd = fd;
 		return 0;
 	}

@@ -19,7 +19,7 @@ struct restore *restore_free(struct restore *r); /* NULL allowed */
 
 /*
  * A file to be filled, the caller's: @path as backup_path() says, or
- * `data/NAME`, or `.storage/keys/NAME.db`; each once.
+ * `data/NAME`, or what thox-storaged has below `.storage`; each once.
  */
 int restore_file(struct restore *r, const char *path, int *ret_fd);
 /* Oldest first, when all files are there. */

@@ -183,6 +183,16 @@ int store_log(struct store *s, enum store_dir dir, const char *name,
 	      store_log_fn fn, void *user);
 
 /*
+ * Since when @name is the program that version @version is of: when the first
+ * text came after the name had been away for @absence_ns or longer. 0: always,
+ * as far as its history tells (a name that was replaced by a rename, or that
+ * an editor took away for a moment, is the same all the time).
+ */
+#define STORE_ABSENCE_MS 10000U
+int store_since(struct store *s, enum store_dir dir, const char *name,
+		uint64_t version, int64_t absence_ns, uint64_t *ret_since_ns);
+
+/*
  * Following: what happened since this struct store last asked (first call:
  * since it was opened), whoever did it. Of several events of one name only
  * the last may be told. @fn may be NULL. Inotify (IN_MODIFY | IN_MOVED_TO |

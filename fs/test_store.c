@@ -341,6 +341,43 @@ static void test_times(void)
 	store_free(s);
 }
 
+/* Verify that a name is another program after it was away, not after it was
+ * replaced, and that a version knows which one it is of. */
+static void test_since_when_it_is_the_same(void)
+{
+	const int64_t hour_ns = 3600 * INT64_C(1000000000);
+	uint64_t since = 1, first = 0, second = 0;
+	struct store *s = fresh();
+
+	CHECK_EQ(store_since(s, DIR_PROGRAMS, "a", 1, 0, &since), 0);
+	CHECK_EQ(since, 0); /* never was */
+	CHECK_EQ(put(s, "a", "1"), 0);
+	CHECK_EQ(put(s, "a", "2"), 0);
+	CHECK_EQ(store_since(s, DIR_PROGRAMS, "a", 2, 0, &since), 0);
+	CHECK_EQ(since, 0); /* the first one */
+	CHECK_EQ(rm(s, "a"), 0);
+	CHECK_EQ(store_since(s, DIR_PROGRAMS, "a", UINT64_MAX, 0, &since), 0);
+	CHECK_EQ(since, 0); /* nobody came after it yet */
+	CHECK_EQ(put(s, "a", "3"), 0);
+	CHECK_EQ(put(s, "a", "4"), 0);
+	CHECK_EQ(store_since(s, DIR_PROGRAMS, "a", 3, 0, &first), 0);
+	CHECK(first > 0);
+	CHECK_EQ(store_since(s, DIR_PROGRAMS, "a", 4, 0, &since), 0);
+	CHECK_EQ(since, first);
+	CHECK_EQ(store_since(s, DIR_PROGRAMS, "a", 2, 0, &since), 0);
+	CHECK_EQ(since, 0);
+	CHECK_EQ(store_since(s, DIR_PROGRAMS, "a", 4, hour_ns, &since), 0);
+	CHECK_EQ(since, 0); /* away for a moment only */
+	CHECK_EQ(rm(s, "a"), 0);
+	CHECK_EQ(put(s, "a", "5"), 0);
+	CHECK_EQ(store_since(s, DIR_PROGRAMS, "a", 5, 0, &second), 0);
+	CHECK(second > first);
+	CHECK_EQ(store_since(s, DIR_PROGRAMS, "a", 4, 0, &since), 0);
+	CHECK_EQ(since, first);
+	CHECK_EQ(store_since(s, DIR_PROGRAMS, "../a", 4, 0, &since), -EINVAL);
+	store_free(s);
+}
+
 int main(void)
 {
 	RUN(test_what_is_put_is_read);
@@ -356,6 +393,7 @@ int main(void)
 	RUN(test_following);
 	RUN(test_ids);
 	RUN(test_times);
+	RUN(test_since_when_it_is_the_same);
 	remove_root();
 	return tap_done();
 }

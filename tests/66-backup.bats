@@ -128,6 +128,13 @@ keys_say() {
 	thox-exec keeper
 	thoxctl kv set keeper later 1 --ttl 1h
 	: | thoxctl data put empty -
+	# What a program of the same name left before.
+	printf '[thoxd]\nmount = no\n[store]\nabsence = 0\n' >"$THOX_DIR/thoxd.conf"
+	thoxctl kv set hello a before --sync
+	echo before | thoxctl data put hello -
+	thoxctl store rm hello
+	echo 'print(3)' | thoxctl store put programs/hello -
+	fails 4 "no key" thoxctl kv get hello a
 	thoxctl disable worker
 	thoxctl label there
 	store_says >"$BATS_TEST_TMPDIR/store"
@@ -135,7 +142,7 @@ keys_say() {
 
 	run thoxctl --json backup "$archive"
 	[ "$status" -eq 0 ]
-	[ "$(jq -c '[.texts, .storages, .streams, .left_out]' <<<"$output")" = '[9,1,2,0]' ]
+	[ "$(jq -c '[.texts, .storages, .streams, .left_out]' <<<"$output")" = '[10,2,2,0]' ]
 	[ "$(stat -c %a "$archive")" = 600 ]
 	[ "$(tar tf "$archive" | head -n 1)" = manifest ]
 	[ "$(tar tf "$archive" | tail -n 1)" = sums ]
@@ -146,7 +153,7 @@ keys_say() {
 	other
 	run thoxctl --json restore "$archive"
 	[ "$status" -eq 0 ]
-	[ "$(jq -c '[.texts, .storages, .streams]' <<<"$output")" = '[9,1,2]' ]
+	[ "$(jq -c '[.texts, .storages, .streams]' <<<"$output")" = '[10,2,2]' ]
 	[ ! -e "$THOX_DIR/store.restore" ]
 	thoxctl store verify
 	store_says | diff "$BATS_TEST_TMPDIR/store" -
@@ -154,14 +161,20 @@ keys_say() {
 	[ "$(thoxctl --json kv get keeper later | jq '.ttl > 3000 and .ttl <= 3600')" = true ]
 	diff -r "$origin/store/data" "$THOX_DIR/store/data"
 	[ "$(thoxctl label)" = there ]
+	fails 4 "no key" thoxctl kv get hello a
+	[ "$(thoxctl --json storage ls | jq -c '.[] | select(.orphan).program')" = $'"empty"\n"hello@1"' ]
+	thoxctl storage adopt hello
+	[ "$(thoxctl kv get hello a)" = before ]
+	[ "$(thoxctl data cat hello)" = before ]
+	thoxctl storage rm hello
 	cmp "$origin/thoxd.conf" "$THOX_DIR/thoxd.conf"
 	run thoxctl is-enabled worker
 	[ "$output" = disabled ]
 	[ "$(thox-exec hello 2>/dev/null)" = 3 ]
 	# It is a store like any: what is next is the next version.
-	thoxctl store rollback hello
+	thoxctl store rollback hello@2
 	[ "$(thox-exec hello 2>/dev/null)" = 2 ]
-	[ "$(thoxctl --json store log hello | jq '.[-1].version')" = 4 ]
+	[ "$(thoxctl --json store log hello | jq '.[-1].version')" = 5 ]
 	thoxctl store verify
 	# And one that was restored is backed up as the first one was.
 	thoxctl backup "$archive.2"
@@ -352,7 +365,8 @@ refuses() {
 	# Names that are none, or lead elsewhere.
 	for name in store/data/.hidden 'store/data/a b' store/data/x/y \
 		store/.versions/zz store/.versions/01 store/.versions/0 \
-		store/.storage/keys/x store/.storage/keys/.db store/.index \
+		store/.storage/keys/x store/.storage/keys/.db store/.storage/keys/x.stream \
+		store/.storage/orphans/x.db store/.storage/orphans/x@0.db store/.storage/owners/.x store/.index \
 		store/.storage/lock state/thoxd.log config/secrets elsewhere \
 		store/programs/nobody store/.versions/ffffff store/.rejected/ffffff; do
 		mkdir -p "$x/$(dirname "$name")"

@@ -250,3 +250,109 @@ parts() {
 	spawn keeper
 	fails 1 "in use" thoxctl storage import "$dir/good.tar"
 }
+
+@test "another program of a name that was removed keeps its own" {
+	local past='local s = require("storage") s.keys():set("a", "old", {sync = true}) s.set("old")'
+	local look='local s = require("storage") print(s.keys():get("a"), s.get())'
+
+	install_program heir "$past"
+	thox-exec heir
+	# A text that follows another one is the same program, and a name that
+	# is away for less than [store] absence says is, too.
+	install_program heir "$look"
+	[ "$(thox-exec heir)" = $'old\told' ]
+	absent_for 1d
+	thoxctl store rm heir
+	install_program heir "$look"
+	[ "$(thox-exec heir)" = $'old\told' ]
+	[ "$(thoxctl --json storage ls | jq -c 'map(select(.orphan)) | length')" = 0 ]
+
+	absent_for 0
+	thoxctl store rm heir
+	[ "$(thoxctl --json storage ls | jq -c '.[] | select(.orphan).program')" = '"heir"' ]
+	install_program heir "$look"
+	# It is an orphan before the new one was ever started, ...
+	[ "$(thoxctl --json storage ls | jq -c '.[] | select(.orphan).program')" = '"heir"' ]
+	[ "$(thox-exec heir)" = $'nil\tnil' ]
+	# ... and is called so when it was.
+	[ "$(thoxctl --json storage ls | jq -c '.[] | select(.orphan) | [.program, .stream_bytes]')" = '["heir@1",3]' ]
+	run thoxctl storage ls
+	assert_output_has "heir@1" orphan
+	fails 4 "heir has no key a" thoxctl kv get heir a
+
+	# It is told to have it, and cannot take it.
+	install_program heir 'local _, own = os.wait(os.call(0, "storage.open", "heir"))
+		print(os.wait(os.call(0, "storage.adopt", 0)))
+		print(os.wait(os.call(own, "storage.adopt", 0)))'
+	run thox-exec heir
+	echo "$output"
+	[ "$(grep -c 'no program makes itself an heir' <<<"$output")" -eq 2 ]
+	install_program heir "$look"
+	thoxctl storage adopt heir
+	[ "$(thox-exec heir)" = $'old\told' ]
+	[ "$(thoxctl --json storage ls | jq -c 'map(select(.orphan)) | length')" = 0 ]
+	fails 4 "nothing of \`heir\` was set aside" thoxctl storage adopt heir
+	thoxctl storage rm heir
+	thoxctl store rm heir
+}
+
+# absent_for TIME: the instance goes by it from now on.
+absent_for() {
+	printf '[thoxd]\nmount = no\n[store]\nabsence = %s\n' "$1" >"$THOX_DIR/thoxd.conf"
+	thoxctl daemon-reexec
+}
+
+# What `next` keeps.
+next_says() {
+	thoxctl kv get next a
+	thoxctl data cat next
+}
+
+@test "of several that had a name each one's is kept, and nothing is mixed" {
+	local i
+
+	absent_for 0
+	for i in 1 2 3; do
+		thoxctl store rm next 2>/dev/null || true
+		install_program next "local s = require('storage') print(s.keys():get('a'), s.get()) s.keys():set('a', $i, {sync = true}) s.set('$i')"
+		[ "$(thox-exec next)" = $'nil\tnil' ]
+	done
+	[ "$(next_says)" = $'3\n3' ]
+	fails 1 "keeps something itself" thoxctl storage adopt next@1
+	[ "$(next_says)" = $'3\n3' ]
+	thoxctl storage rm next
+	thoxctl storage adopt next@1
+	[ "$(next_says)" = $'1\n1' ]
+	thoxctl storage rm next
+	thoxctl storage adopt next
+	[ "$(next_says)" = $'2\n2' ]
+	fails 4 "next@7" thoxctl storage rm next@7
+	thoxctl store rm next
+	thoxctl storage rm next
+	[ "$(thoxctl --json storage ls | jq -c 'map(select(.orphan))')" = "[]" ]
+}
+
+@test "one that still runs holds what it has, and a stream put for the new one stays" {
+	absent_for 0
+	service third <<-'LUA'
+		local keys = require("storage").keys()
+		keys:set("a", "first", { sync = true })
+		ready()
+		while true do os.pull() end
+	LUA
+	spawn third
+	echo first | thoxctl data put third -
+	thoxctl store rm third
+	install_program third 'print(pcall(require("storage").keys().get, require("storage").keys(), "a"))'
+	run thox-exec third
+	assert_output_has "in use by another program of that name"
+	echo mine | thoxctl data put third -
+	end_clients
+	install_program third 'local s = require("storage") print(s.keys():get("a"), s.get())'
+	run thox-exec third
+	[ "$output" = $'nil\tmine' ]
+	[ "$(thoxctl --json storage ls | jq -c '.[] | select(.orphan).program')" = '"third@1"' ]
+	thoxctl storage rm third@1
+	thoxctl storage rm third
+	thoxctl store rm third
+}

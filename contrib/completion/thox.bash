@@ -125,7 +125,7 @@ _thoxctl() {
 			rollback verify rm" -- "$cur")
 		;;
 	storage)
-		mapfile -t COMPREPLY < <(compgen -W "ls stat export import compact rm" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "ls stat export import compact adopt rm" -- "$cur")
 		;;
 	kv)
 		mapfile -t COMPREPLY < <(compgen -W "get set del list dump watch" -- "$cur")

@@ -50,14 +50,14 @@ complete -c thoxctl -s h -l help -d help
 complete -c thoxctl -s V -l version -d version
 complete -c thoxctl -n '__thoxctl_at ""' -a 'ps status kill terminate pause resume call push listen bus trace events graph logs mount unmount top label daemon-reexec shutdown start stop restart try-restart reload reset enable disable list tree show is-active is-enabled is-failed cat edit rollback who-can daemon-reload verify store storage kv data locks backup restore'
 complete -c thoxctl -n '__thoxctl_at store' -a 'ls cat put log diff rollback verify rm'
-complete -c thoxctl -n '__thoxctl_at storage' -a 'ls stat export import compact rm'
+complete -c thoxctl -n '__thoxctl_at storage' -a 'ls stat export import compact adopt rm'
 complete -c thoxctl -n '__thoxctl_at kv' -a 'get set del list dump watch'
 complete -c thoxctl -n '__thoxctl_at data' -a 'cat put'
 complete -c thoxctl -n '__thoxctl_at storage import' -F
 complete -c thoxctl -n '__thoxctl_at backup' -F
 complete -c thoxctl -n '__thoxctl_at restore' -F
 complete -c thoxctl -n 'string match -q -- "storage export *" (__thoxctl_words | string join " ")' -F
-for command in 'storage stat' 'storage export' 'storage compact' 'storage rm' 'kv get' 'kv set' 'kv del' 'kv list' 'kv dump' 'kv watch' 'data cat' 'data put' locks
+for command in 'storage stat' 'storage export' 'storage compact' 'storage adopt' 'storage rm' 'kv get' 'kv set' 'kv del' 'kv list' 'kv dump' 'kv watch' 'data cat' 'data put' locks
     complete -c thoxctl -n "__thoxctl_at $command" -a '(__thoxctl_programs)'
 end
 complete -c thoxctl -n '__thoxctl_at kv set' -l ttl -x -d 'remove it after this'

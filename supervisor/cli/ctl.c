@@ -355,7 +355,15 @@ const struct command ctl_commands[] = {
 	  1, 2, START_IF_DOWN, ctl_storage_import, NULL, false },
 	{ "storage compact", "NAME", "give free space back to the disk",
 	  STORAGE, 1, 1, START_IF_DOWN, ctl_storage_compact, NULL, false },
-	{ "storage rm", "NAME", "remove all that a program keeps",
+	{ "storage adopt", "NAME[@NUMBER]",
+	  "give a program what one of its name left",
+	  "What a removed program kept is set aside as NAME@NUMBER when "
+	  "another\n"
+	  "one of its name comes; without NUMBER, the last of these. The "
+	  "program\n"
+	  "must keep nothing itself.\n" STORAGE,
+	  1, 1, START_IF_DOWN, ctl_storage_adopt, NULL, false },
+	{ "storage rm", "NAME[@NUMBER]", "remove all that a program keeps",
 	  "Refused while a process uses it.\n" STORAGE, 1, 1, START_IF_DOWN,
 	  ctl_storage_rm, NULL, false },
 };

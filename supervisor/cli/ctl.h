@@ -125,6 +125,7 @@ int ctl_store_diff(struct ctl *ctl);
 int ctl_storage_ls(struct ctl *ctl);
 int ctl_storage_stat(struct ctl *ctl);
 int ctl_storage_rm(struct ctl *ctl);
+int ctl_storage_adopt(struct ctl *ctl);
 int ctl_storage_compact(struct ctl *ctl);
 int ctl_locks(struct ctl *ctl);
 int ctl_data_cat(struct ctl *ctl);

@@ -230,35 +230,41 @@ static int put_texts(struct backing *b)
 
 /* --- keys ------------------------------------------------------------------ */
 
-/* `NAME.db` of the directory of databases: its NAME. */
+static bool ends_with(const char *text, const char *end)
+{
+	size_t n = strlen(text), k = strlen(end);
+
+	return n > k && strcmp(text + n - k, end) == 0;
+}
+
+/* `NAME.db`: its NAME. */
 static bool program_of(const char *file, char ret[NAME_MAX_BYTES + 1])
 {
-	size_t n = strlen(file);
-
-	if (n <= 3 || n - 3 > NAME_MAX_BYTES ||
-	    strcmp(file + n - 3, ".db") != 0)
+	if (!ends_with(file, ".db") ||
+	    snprintf(ret, NAME_MAX_BYTES + 1, "%.*s", (int)strlen(file) - 3,
+		     file) > NAME_MAX_BYTES)
 		return false;
-	memcpy(ret, file, n - 3);
-	ret[n - 3] = '\0';
 	return name_valid(ret);
 }
 
-typedef int (*program_fn)(struct backing *b, const char *program);
+/* @dir: below `.storage` */
+typedef int (*file_fn)(struct backing *b, const char *dir, const char *file);
 
-static int each_database(struct backing *b, program_fn fn)
+static int each_file(struct backing *b, const char *dir, file_fn fn)
 {
-	char path[PATH_MAX + 32], program[NAME_MAX_BYTES + 1];
+	char path[PATH_MAX + 32];
 	const struct dirent *e;
 	DIR *list;
 	int r = 0;
 
-	snprintf(path, sizeof(path), "%s/.storage/keys", b->ctl->in.store);
+	snprintf(path, sizeof(path), "%s/.storage/%s", b->ctl->in.store, dir);
 	list = opendir(path);
 	if (!list)
 		return errno == ENOENT ? 0 : -errno;
 	while (r == 0 && (e = readdir(list)))
-		if (program_of(e->d_name, program))
-			r = fn(b, program);
+		if (e->d_name[0] != '.' &&
+		    strlen(e->d_name) <= NAME_MAX_BYTES + 32)
+			r = fn(b, dir, e->d_name);
 	closedir(list);
 	return r;
 }
@@ -281,10 +287,14 @@ static int flush_one(struct native *native, const char *program)
 	return r;
 }
 
-static int flush(struct backing *b, const char *program)
+static int flush(struct backing *b, const char *dir, const char *file)
 {
+	char program[NAME_MAX_BYTES + 1];
+
+	(void)dir;
 	/* What went wrong has been said; the file is what there is. */
-	if (flush_one(b->native, program) != CTL_OK)
+	if (program_of(file, program) &&
+	    flush_one(b->native, program) != CTL_OK)
 		b->problems++;
 	return backup_interrupted() ? -EINTR : 0;
 }
@@ -301,7 +311,7 @@ static int flush_all(struct backing *b)
 		r = native_attach(&l, "thoxctl", CONNECT_HELLO_MS, &b->native);
 	if (r < 0)
 		return r;
-	r = each_database(b, flush);
+	r = each_file(b, "keys", flush);
 	native_free(b->native);
 	return r;
 }
@@ -314,41 +324,66 @@ void backing_clear_spool(const struct backing *b)
 	(void)unlinkat(b->spool_fd, SPOOL_KEYS "-shm", 0);
 }
 
-static int copy_keys(struct backing *b, const char *program, const char *path)
+static int copy_keys(struct backing *b, const char *from, const char *path)
 {
 	struct database *db = NULL;
-	char from[PATH_MAX + NAME_MAX_BYTES + 32];
 	int r;
 
-	snprintf(from, sizeof(from), "%s/.storage/keys/%s.db", b->ctl->in.store,
-		 program);
 	backing_clear_spool(b);
-	r = database_open(from, program, false, &db);
+	r = database_open(from, "", false, &db);
 	if (r == 0)
 		r = database_copy(db, path);
 	db = database_close(db);
 	if (r == 0)
-		r = database_open(path, program, false, &db);
+		r = database_open(path, "", false, &db);
 	if (r == 0)
 		r = database_verify(db);
 	database_close(db);
 	return r;
 }
 
-static int put_keys(struct backing *b, const char *program)
+#define FILE_BYTES (PATH_MAX + NAME_MAX_BYTES + 64)
+
+static void name_file(struct backing *b, const char *dir, const char *file,
+		      char ret_path[FILE_BYTES])
+{
+	snprintf(ret_path, FILE_BYTES, "%s/.storage/%s/%s", b->ctl->in.store,
+		 dir, file);
+	snprintf(b->member, sizeof(b->member),
+		 BACKUP_STORE ".storage/%.20s/%.200s", dir, file);
+}
+
+/* Nobody writes it, or it is replaced as a whole. */
+static int put_plain(struct backing *b, const char *dir, const char *file)
 {
 	_cleanup_(fd_closep) int fd = -1;
-	char path[PATH_MAX + 32];
+	char path[FILE_BYTES];
+	struct stat st;
+
+	name_file(b, dir, file, path);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return put_file(b, fd, (uint64_t)st.st_size, st.st_mtim.tv_sec);
+}
+
+static int put_keys(struct backing *b, const char *dir, const char *file)
+{
+	_cleanup_(fd_closep) int fd = -1;
+	char from[FILE_BYTES], path[PATH_MAX + 32];
 	struct stat st;
 	int r;
 
+	if (!ends_with(file, ".db"))
+		return ends_with(file, ".stream") ? put_plain(b, dir, file) : 0;
+	name_file(b, dir, file, from);
 	snprintf(path, sizeof(path), "%s/" SPOOL "/" SPOOL_KEYS,
 		 b->ctl->in.store);
-	r = copy_keys(b, program, path);
+	r = copy_keys(b, from, path);
 	if (r == -ENOENT) /* removed meanwhile */
 		return 0;
-	snprintf(b->member, sizeof(b->member),
-		 BACKUP_STORE ".storage/keys/%s.db", program);
 	if (r == -ENOSPC)
 		return r;
 	if (r < 0)
@@ -457,7 +492,11 @@ int backing_put_all(struct backing *b)
 	if (r == 0)
 		r = put_texts(b);
 	if (r == 0)
-		r = each_database(b, put_keys);
+		r = each_file(b, "keys", put_keys);
+	if (r == 0)
+		r = each_file(b, "orphans", put_keys);
+	if (r == 0)
+		r = each_file(b, "owners", put_plain);
 	if (r == 0)
 		r = store_file_list(b->store, DIR_DATA, false, put_stream, b);
 	if (r == 0)

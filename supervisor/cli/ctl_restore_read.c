@@ -125,10 +125,10 @@ static int read_file(struct restoring *rs, const char *path)
 		return r;
 	if (strncmp(path, "data/", 5) == 0)
 		rs->n_streams++;
-	else if (strncmp(path, ".storage/", 9) == 0)
-		rs->n_storages++;
-	else
+	else if (strncmp(path, ".storage/", 9) != 0)
 		rs->n_texts++;
+	else if (strcmp(path + strlen(path) - 3, ".db") == 0)
+		rs->n_storages++;
 	times[1].tv_sec = (time_t)rs->member.time_s;
 	(void)!futimens(fd, times);
 	return 0;

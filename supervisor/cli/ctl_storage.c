@@ -7,6 +7,7 @@
 #include "base/exit.h"
 #include "cli/ctl_ask.h"
 #include "cli/ctl_attach.h"
+#include "cli/ctl_store.h"
 #include "cli/luajson.h"
 #include "cli/say.h"
 #include "fs/name.h"
@@ -104,10 +105,25 @@ int ctl_storage_take(struct ctl_storage *s, const char *name,
 /* --- life -------------------------------------------------------------------
  */
 
+/* What it kept before it was another program of that name is not meant. */
+static int since_of(struct ctl *ctl, const char *program,
+		    uint64_t *ret_since_ns)
+{
+	struct store *s = NULL;
+	int r = ctl_store_open(ctl, &s);
+
+	if (r != CTL_OK)
+		return r;
+	r = ctl_store_since(ctl, s, program, ret_since_ns);
+	store_free(s);
+	return r < 0 ? ctl_fail(program, r) : CTL_OK;
+}
+
 int ctl_storage_open(struct ctl *ctl, const char *program,
 		     struct ctl_storage *ret)
 {
 	struct native_values v;
+	uint64_t since = 0;
 	int r;
 
 	*ret = (struct ctl_storage){ .program = program };
@@ -118,9 +134,15 @@ int ctl_storage_open(struct ctl *ctl, const char *program,
 	r = ctl_attach(ctl, &ret->native);
 	if (r != CTL_OK || !program)
 		return r;
+	r = since_of(ctl, program, &since);
+	if (r != CTL_OK)
+		return r;
 	native_values_init(&v);
-	mp_write_array(&v.w, 1);
+	mp_write_array(&v.w, 2);
 	mp_write_str(&v.w, program);
+	mp_write_map(&v.w, 1);
+	mp_write_str(&v.w, "since");
+	mp_write_uint(&v.w, since);
 	r = ctl_storage_take(ret, STORAGED_OPEN, &v, &ret->link);
 	native_values_deinit(&v);
 	return r;

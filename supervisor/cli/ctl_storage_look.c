@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/exit.h"
 #include "base/util.h"
@@ -55,31 +56,51 @@ static bool ends_with(const char *text, const char *end, size_t *ret_size)
 	return true;
 }
 
-/* The database, and what is not in it yet. */
+/* An end of file names, and of what its bytes are. */
+struct ending {
+	const char *end, *key;
+};
+
+/* What a program's files are called. */
+static const struct ending endings[] = {
+	{ ".db", "keys_bytes" },
+	{ ".db-wal", "keys_bytes" }, /* what is not in the database yet */
+	{ ".stream", "stream_bytes" },
+};
+
+/* NAME, or NAME@NUMBER of what was set aside. */
+static bool program_good(const char *text)
+{
+	struct name_ref ref;
+
+	return name_parse(text, false, &ref, NULL) == 0 &&
+	       ref.kind != REF_REJECTED;
+}
+
 static void add_file(json_t *all, int dir_fd, const char *name)
 {
-	char program[NAME_MAX_BYTES + 1];
+	char program[NAME_MAX_BYTES + 32];
 	struct stat st;
-	size_t n;
+	size_t n = 0, i = 0;
 
-	if (!ends_with(name, ".db", &n) && !ends_with(name, ".db-wal", &n))
-		return;
-	if (n >= sizeof(program) ||
+	while (i < ARRAY_SIZE(endings) && !ends_with(name, endings[i].end, &n))
+		i++;
+	if (i == ARRAY_SIZE(endings) || n >= sizeof(program) ||
 	    fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return;
 	memcpy(program, name, n);
 	program[n] = '\0';
-	if (name_valid(program) && S_ISREG(st.st_mode))
-		add(all, program, "keys_bytes", (json_int_t)st.st_size);
+	if (program_good(program) && S_ISREG(st.st_mode))
+		add(all, program, endings[i].key, (json_int_t)st.st_size);
 }
 
-static int list_keys(const struct ctl *ctl, json_t *all)
+static int list_files(const struct ctl *ctl, const char *below, json_t *all)
 {
 	char path[PATH_MAX + 32];
 	struct dirent *e;
 	DIR *dir;
 
-	snprintf(path, sizeof(path), "%s/.storage/keys", ctl->in.store);
+	snprintf(path, sizeof(path), "%s/.storage/%s", ctl->in.store, below);
 	dir = opendir(path);
 	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
@@ -96,17 +117,43 @@ static int on_program(const char *name, const struct store_entry *e, void *user)
 	return 0;
 }
 
-static json_t *rows_of(json_t *all, const json_t *programs, bool human)
+/* The program that has it began before the one that is there now? */
+static bool is_former(const struct ctl *ctl, struct store *s, const char *name)
+{
+	char path[PATH_MAX + NAME_MAX_BYTES + 32], text[32] = "";
+	uint64_t since = 0;
+	FILE *f;
+
+	if (ctl_store_since(ctl, s, name, &since) < 0 || since == 0)
+		return false;
+	snprintf(path, sizeof(path), "%s/.storage/owners/%s", ctl->in.store,
+		 name);
+	f = fopen(path, "re");
+	if (f) {
+		(void)!fgets(text, sizeof(text), f);
+		fclose(f);
+	}
+	return strtoull(text, NULL, 10) != since;
+}
+
+struct listing {
+	const struct ctl *ctl;
+	struct store *store;
+	json_t *all, *programs;
+};
+
+static json_t *rows_of(const struct listing *l)
 {
 	json_t *rows = json_array(), *row;
 	const char *name;
 
-	json_object_foreach(all, name, row)
+	json_object_foreach(l->all, name, row)
 	{
-		bool orphan = !json_object_get(programs, name);
+		bool orphan = !json_object_get(l->programs, name) ||
+			      is_former(l->ctl, l->store, name);
 
 		json_object_set_new(row, "program", json_string(name));
-		if (!human)
+		if (l->ctl->json)
 			json_object_set_new(row, "orphan",
 					    json_boolean(orphan));
 		else if (orphan)
@@ -168,10 +215,12 @@ int ctl_storage_ls(struct ctl *ctl)
 	programs = json_object();
 	r = store_file_list(s, DIR_DATA, false, on_stream, all);
 	if (r >= 0)
-		r = list_keys(ctl, all);
+		r = list_files(ctl, "keys", all);
+	if (r >= 0)
+		r = list_files(ctl, "orphans", all);
 	if (r >= 0)
 		r = store_list(s, DIR_PROGRAMS, on_program, programs);
-	rows = sorted(rows_of(all, programs, !ctl->json));
+	rows = sorted(rows_of(&(struct listing){ ctl, s, all, programs }));
 	if (r >= 0)
 		print_rows(ctl, rows);
 	json_decref(rows);
@@ -294,15 +343,71 @@ static int done(const struct ctl *ctl)
 	return CTL_OK;
 }
 
+/* NAME@NUMBER; false, and a number of 0, for a NAME alone. */
+static bool is_orphan(char *text, uint64_t *ret_number)
+{
+	char *at = strchr(text, '@');
+	struct name_ref ref;
+
+	*ret_number = 0;
+	if (!at || name_parse(text, false, &ref, NULL) < 0 ||
+	    ref.kind != REF_VERSION)
+		return false;
+	*ret_number = ref.version;
+	return true;
+}
+
+/* What was set aside is nobody's: no need to ask. */
+static int remove_orphan(const struct ctl *ctl)
+{
+	char path[PATH_MAX + NAME_MAX_BYTES + 64];
+	unsigned removed = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
+		snprintf(path, sizeof(path), "%s/.storage/orphans/%s%s",
+			 ctl->in.store, ctl->argv[0], endings[i].end);
+		if (unlink(path) == 0)
+			removed++;
+		else if (errno != ENOENT)
+			return ctl_fail(path, -errno);
+	}
+	return removed ? done(ctl) : ctl_fail(ctl->argv[0], -ENOENT);
+}
+
 int ctl_storage_rm(struct ctl *ctl)
 {
 	_cleanup_(ctl_storage_close) struct ctl_storage s = { 0 };
-	int r = ctl_storage_open(ctl, ctl->argv[0], &s);
+	uint64_t number;
+	int r;
 
+	if (is_orphan(ctl->argv[0], &number))
+		return remove_orphan(ctl);
+	r = ctl_storage_open(ctl, ctl->argv[0], &s);
 	if (r == CTL_OK)
 		r = ctl_storage_do(&s, "storage.keys.flush", NULL);
 	if (r == CTL_OK)
 		r = ctl_storage_do(&s, "storage.remove", NULL);
+	return r == CTL_OK ? done(ctl) : r;
+}
+
+int ctl_storage_adopt(struct ctl *ctl)
+{
+	_cleanup_(ctl_storage_close) struct ctl_storage s = { 0 };
+	struct native_values v;
+	uint64_t number;
+	int r;
+
+	if (is_orphan(ctl->argv[0], &number))
+		*strchr(ctl->argv[0], '@') = '\0';
+	/* Opening it sets aside what an older one left. */
+	r = ctl_storage_open(ctl, ctl->argv[0], &s);
+	if (r != CTL_OK)
+		return r;
+	native_values_init(&v);
+	mp_write_array(&v.w, 1);
+	mp_write_uint(&v.w, number);
+	r = ctl_storage_do(&s, "storage.adopt", &v);
+	native_values_deinit(&v);
 	return r == CTL_OK ? done(ctl) : r;
 }
 

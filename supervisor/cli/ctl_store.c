@@ -23,7 +23,8 @@ static void warn(const char *file, int line, const char *message, void *user)
 }
 
 /* The limits are thoxd's, from the same file. */
-static void read_limits(const struct ctl *ctl, struct store_options *options)
+static void read_limits(const struct ctl *ctl, struct store_options *options,
+			uint64_t *ret_absence_ms)
 {
 	struct config config;
 	char path[PATH_MAX];
@@ -35,18 +36,31 @@ static void read_limits(const struct ctl *ctl, struct store_options *options)
 	options->keep = (unsigned)config.keep_versions;
 	options->file_limit_bytes = config.file_limit_bytes;
 	options->quota_bytes = config.quota_bytes;
+	*ret_absence_ms = config.absence_ms;
 	config_deinit(&config);
+}
+
+int ctl_store_since(const struct ctl *ctl, struct store *s, const char *program,
+		    uint64_t *ret_since_ns)
+{
+	struct store_options options = { 0 };
+	uint64_t absence_ms;
+
+	read_limits(ctl, &options, &absence_ms);
+	return store_since(s, DIR_PROGRAMS, program, UINT64_MAX,
+			   (int64_t)absence_ms * 1000000, ret_since_ns);
 }
 
 int ctl_store_open(const struct ctl *ctl, struct store **ret_store)
 {
+	uint64_t absence_ms;
 	struct store_options options = {
 		.flags = STORE_CREATE,
 		.builtin_path = instance_data_dir(),
 	};
 	int r;
 
-	read_limits(ctl, &options);
+	read_limits(ctl, &options, &absence_ms);
 	r = instance_make_dirs(&ctl->in);
 	/* A system's store may be looked at by those who do not own it. */
 	if (r < 0 && r != -EACCES && r != -EPERM && r != -EROFS)

@@ -14,6 +14,10 @@
  * went wrong has been said. */
 int ctl_store_open(const struct ctl *ctl, struct store **ret_store);
 
+/* Since when @program is the program that it is (store_since()). */
+int ctl_store_since(const struct ctl *ctl, struct store *s, const char *program,
+		    uint64_t *ret_since_ns);
+
 struct store_name {
 	enum store_dir dir;
 	struct name_ref ref;

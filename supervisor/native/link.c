@@ -67,6 +67,7 @@ static int copy_peer(struct native_link *l, const struct native_control *m)
 	l->peer.link = m->link;
 	l->peer.pid = m->pid;
 	l->peer.storage_bytes = m->storage_bytes;
+	l->peer.storage_since = m->storage_since;
 	if (n > 0)
 		l->peer.program = memcpy(p, m->program.p, n);
 	if (k > 0)

@@ -119,6 +119,8 @@ static void opened_field(struct mp_reader *r, struct mp_bytes key,
 		m->storage = mp_read_str(r);
 	} else if (mp_bytes_equal(key, "storage_bytes")) {
 		m->storage_bytes = mp_read_uint(r);
+	} else if (mp_bytes_equal(key, "storage_since")) {
+		m->storage_since = mp_read_uint(r);
 	} else if (mp_bytes_equal(key, "grants")) {
 		m->grants = read_grants(r);
 	} else {

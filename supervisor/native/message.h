@@ -27,6 +27,7 @@ struct native_control {
 	uint64_t context; /* 0: a bound name */
 	pid_t pid;
 	struct mp_bytes program, service, storage; /* size 0: not said */
+	uint64_t storage_since;
 	uint64_t storage_bytes;			   /* 0: not said */
 	struct mp_bytes grants; /* a whole array; size 0: all */
 	/* hold */

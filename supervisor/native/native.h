@@ -201,6 +201,7 @@ struct native_peer {
 	const char *service;	/* or NULL */
 	const char *storage;	/* the program whose storage it has, or NULL */
 	uint64_t storage_bytes; /* how many may be there; 0: not said */
+	uint64_t storage_since; /* another program of that name came before */
 	void *data;		/* the handler's own, NULL at first */
 };
 

@@ -244,6 +244,8 @@ enum control_kind {
 	 *   pid, program, service     who; the latter two may be absent
 	 *   storage          the program whose storage it has; absent: none
 	 *   storage_bytes    how many may be there; absent: not said
+	 *   storage_since    when another program of that name gave way to this
+	 *                    one, in nanoseconds; absent: none did
 	 *   grants           array of [allow, deny], each an array of patterns:
 	 *                    a name is admitted when every pair admits it: an
 	 *                    allow pattern does and no deny pattern does. Other

@@ -27,6 +27,7 @@ static const struct failure {
 	{ EROFS, STATUS_DENIED, "the storage can only be read" },
 	{ ENOSPC, STATUS_ERROR, "the disk is full" },
 	{ EBUSY, STATUS_ERROR, "it is in use" },
+	{ EEXIST, STATUS_ERROR, "there is one already" },
 	{ ETIMEDOUT, STATUS_TIMEOUT, "waited for too long" },
 	{ ECANCELED, STATUS_CANCELLED, "given up" },
 	{ ENOMEM, STATUS_ERROR, "storaged is out of memory" },
@@ -343,6 +344,20 @@ static int check_damage(struct call *c)
 	return -EIO;
 }
 
+/* The storage may still be that of another program of this name. */
+static int check_owner(struct call *c)
+{
+	struct storage_caller *caller = c->caller;
+	int r;
+
+	if (caller->since_ns == 0 || caller->on)
+		return 0;
+	r = space_claim(c->space, caller->since_ns);
+	if (r == -EBUSY || r == -ESTALE)
+		return owner_refuses(c, r);
+	return r;
+}
+
 static int serve(struct call *c)
 {
 	const struct method *m = find_method(c->caller, c->name);
@@ -358,7 +373,9 @@ static int serve(struct call *c)
 			 "the caller has no storage of its own");
 		return -EPERM;
 	}
-	if (m->keys)
+	if (c->space && !m->free)
+		r = check_owner(c);
+	if (r == 0 && m->keys)
 		r = check_damage(c);
 	if (r == 0)
 		r = m->fn(c);

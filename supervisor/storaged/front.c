@@ -60,6 +60,7 @@ static void on_opened(struct native *n, struct native_peer *peer, void *user)
 	if (storage_caller_new(f->storage, peer->storage, peer, &c) < 0)
 		return;
 	storage_caller_limit(c, peer->storage_bytes);
+	storage_caller_since(c, peer->storage_since);
 	peer->data = c;
 }
 

@@ -10,24 +10,57 @@
 #include "storaged/storage_private.h"
 
 /* One's own is no secret, whatever the policy. */
-static int may_open(struct call *c, const char *program)
+static bool is_own(const struct call *c, const char *program)
 {
 	const struct space *own = c->caller->space;
 
-	if (own && strcmp(own->program, program) == 0)
+	return own && strcmp(own->program, program) == 0;
+}
+
+static int may_open(struct call *c, const char *program)
+{
+	if (is_own(c, program))
 		return 0;
 	return c->storage->ops->may_open(c->storage->front, c->caller->user,
 					 program);
 }
 
-/* open(program) -> context: another program's storage */
+int owner_refuses(struct call *c, int r)
+{
+	snprintf(c->text, sizeof(c->text),
+		 r == -EBUSY ? "the storage is in use by another program of "
+			       "that name, which was removed"
+			     : "the storage is another program's, which took "
+			       "this one's name");
+	return r == -EBUSY ? -EBUSY : -EPERM;
+}
+
+static int claim_for(struct call *c, struct space *sp, uint64_t since)
+{
+	int r = space_claim(sp, since);
+
+	return r == -EBUSY || r == -ESTALE ? owner_refuses(c, r) : r;
+}
+
+static int open_option(struct call *c, struct mp_bytes key,
+		       struct mp_reader *value, void *user)
+{
+	if (mp_bytes_equal(key, "since"))
+		return option_uint(c, "since", value, user);
+	return invalid(c, "there is no option `%.*s`", (int)key.size, key.p);
+}
+
+/* open(program, {since}) -> context: another program's storage */
 static int open_other(struct call *c)
 {
+	uint64_t since = 0;
 	char program[NAME_MAX_BYTES + 1];
 	struct storage_object *o;
 	struct mp_bytes name;
 	int r = arg_bytes(c, "the program", &name);
 
+	if (r == 0)
+		r = arg_options(c, open_option, &since);
 	if (r < 0)
 		return r;
 	if (mp_bytes_copy(name, program, sizeof(program)) < 0 ||
@@ -42,8 +75,13 @@ static int open_other(struct call *c)
 	r = object_new(c, OBJECT_SPACE, &o);
 	if (r < 0)
 		return r;
-	space_put(steal(&o->space)); /* not the caller's own */
+	o->other = !is_own(c, program);
+	if (!o->other)
+		since = c->caller->since_ns; /* as thoxd says */
+	space_put(steal(&o->space));	     /* not the caller's own */
 	r = space_get(c->storage, program, &o->space);
+	if (r == 0)
+		r = claim_for(c, o->space, since);
 	if (r < 0) {
 		storage_object_free(o);
 		return r;
@@ -117,7 +155,7 @@ static int compact(struct call *c)
 /* --- removal ---------------------------------------------------------------- */
 
 /* But for the caller of @l, who asks for it. */
-static bool in_use(const struct storage_caller *c)
+bool space_in_use(const struct storage_caller *c)
 {
 	const struct space *sp = c->space;
 
@@ -148,7 +186,8 @@ static void on_calm(struct keys_wait *w, int error)
 	struct storage_caller *c = l->caller;
 	static const char none[] = "\x90";
 
-	if (error == 0 && (!c || in_use(c) || !keys_idle(&c->space->keys)))
+	if (error == 0 &&
+	    (!c || space_in_use(c) || !keys_idle(&c->space->keys)))
 		error = -EBUSY;
 	if (error == 0)
 		error = remove_files(c->space);
@@ -162,7 +201,7 @@ static int remove_space(struct call *c)
 	struct late *l;
 	int r;
 
-	if (in_use(c->caller))
+	if (space_in_use(c->caller))
 		return -EBUSY;
 	l = late_new(c);
 	if (!l)
@@ -180,7 +219,36 @@ static int remove_space(struct call *c)
 	return remove_files(c->space);
 }
 
+/* adopt(number): what a program of that name left; nil: the last one */
+static int adopt(struct call *c)
+{
+	uint64_t number = 0;
+	int r = 0;
+
+	if (c->n_args > 0)
+		r = arg_uint(c, "the number of what was set aside", &number);
+	if (r < 0)
+		return r;
+	if (!c->caller->other) {
+		snprintf(c->text, sizeof(c->text),
+			 "no program makes itself an heir");
+		return -EPERM;
+	}
+	if (space_in_use(c->caller) || !keys_idle(c->keys))
+		return -EBUSY;
+	r = space_adopt(c->space, number);
+	if (r == -ENOENT)
+		snprintf(c->text, sizeof(c->text),
+			 "nothing of `%s` was set aside", c->space->program);
+	if (r == -EEXIST)
+		snprintf(c->text, sizeof(c->text),
+			 "`%s` keeps something itself", c->space->program);
+	mp_write_array(c->out, 0);
+	return r;
+}
+
 const struct method space_methods[] = {
+	{ .name = "storage.adopt", .fn = adopt, .keys = true },
 	{ .name = "storage.open", .fn = open_other, .free = true },
 	{ .name = "storage.stat", .fn = stat_space, .keys = true },
 	{ .name = "storage.compact", .fn = compact, .keys = true },

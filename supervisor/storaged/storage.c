@@ -123,6 +123,10 @@ static int open_all(struct storage *s, const char *store_path)
 	if (r == 0)
 		r = make_dir(s->tmp_path, s->root, "tmp");
 	if (r == 0)
+		r = make_dir(s->owners_path, s->root, "owners");
+	if (r == 0)
+		r = make_dir(s->orphans_path, s->root, "orphans");
+	if (r == 0)
 		r = make_dir(s->data_path, store_path, "data");
 	if (r == 0)
 		r = open_dir(s->data_path, &data_fd);
@@ -256,6 +260,11 @@ void storage_caller_limit(struct storage_caller *c, uint64_t limit_bytes)
 		c->space->keys.limit_bytes = limit_bytes;
 }
 
+void storage_caller_since(struct storage_caller *c, uint64_t since_ns)
+{
+	c->since_ns = since_ns;
+}
+
 int storage_caller_on(struct storage *s, struct storage_object *o, void *user,
 		      struct storage_caller **ret_caller)
 {
@@ -265,6 +274,8 @@ int storage_caller_on(struct storage *s, struct storage_object *o, void *user,
 	r = caller_new(s, o->space, user, ret_caller);
 	if (r == 0 && o->type != OBJECT_SPACE)
 		(*ret_caller)->on = o;
+	if (r == 0)
+		(*ret_caller)->other = o->other;
 	return r;
 }
 

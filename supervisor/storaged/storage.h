@@ -82,6 +82,9 @@ int storage_caller_new(struct storage *s, const char *program, void *user,
 		       struct storage_caller **ret_caller);
 /* From now on his program keeps at most so much; 0: not said. */
 void storage_caller_limit(struct storage_caller *c, uint64_t limit_bytes);
+/* His program took the name of another one at @since_ns; 0: of none. What that
+ * one kept is set aside before his first call is served. */
+void storage_caller_since(struct storage_caller *c, uint64_t since_ns);
 /* One who holds a context that stands for @o, which has calls. */
 int storage_caller_on(struct storage *s, struct storage_object *o, void *user,
 		      struct storage_caller **ret_caller);

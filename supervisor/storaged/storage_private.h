@@ -29,6 +29,8 @@ struct space {
 	struct list unused; /* in storage->unused, when there is no ref */
 	unsigned damages;   /* how often its database was set aside */
 	char aside[128];    /* the last time, as what */
+	bool owner_known;
+	uint64_t owner_ns;  /* whose it is: since when; 0: the first one's */
 	struct list parked; /* calls that wait for room */
 };
 
@@ -42,6 +44,7 @@ struct storage {
 	void (*report)(const char *text);
 	char root[PATH_MAX];
 	char keys_path[PATH_MAX], tmp_path[PATH_MAX], data_path[PATH_MAX];
+	char owners_path[PATH_MAX], orphans_path[PATH_MAX];
 	const char *paths[4];
 	int lock_fd;
 	uint64_t limit_bytes;
@@ -63,6 +66,8 @@ struct storage_caller {
 	unsigned n_objects;
 	struct storage_object *on; /* what it holds; NULL: a storage */
 	unsigned damages;	   /* that it knows of */
+	uint64_t since_ns;	   /* 0: it is no other program's heir */
+	bool other; /* has another program's storage, by policy */
 };
 
 enum object_type {
@@ -78,6 +83,7 @@ struct storage_object {
 	struct storage_caller *owner; /* whom it counts for; NULL: is gone */
 	struct list mine;	      /* in its objects */
 	void *front;
+	bool other;	     /* a storage that is not the caller's own */
 	struct late *late;   /* who waits for the lock, or for a change */
 	struct claim claim;  /* of a lock */
 	struct watch *watch; /* owned */
@@ -91,6 +97,17 @@ void space_put(struct space *sp); /* NULL allowed */
 struct space *space_find(struct storage *s, const char *program); /* or NULL */
 /* Let those go that nobody uses, but for a few; all when @all. */
 void spaces_trim(struct storage *s, bool all);
+
+/* owner.c */
+/*
+ * Whoever is the program of that name since @since_ns comes to a storage: what
+ * an older one left is set aside. -EBUSY: one of those still has it open;
+ * -ESTALE: it is a newer one's already.
+ */
+int space_claim(struct space *sp, uint64_t since_ns);
+/* Take back what was set aside as @number; 0: the last that was. -EEXIST when
+ * something is there, -ENOENT. Nobody has it open. */
+int space_adopt(struct space *sp, uint64_t number);
 
 /* --- a call ------------------------------------------------------------- */
 
@@ -142,6 +159,12 @@ struct method {
 extern const struct method keys_methods[], lock_methods[], stream_methods[],
 	space_methods[], admin_methods[];
 extern const struct method watch_methods[]; /* of one who holds a watch */
+
+/* methods_space.c */
+/* By others than this caller. */
+bool space_in_use(const struct storage_caller *c);
+/* What space_claim() said, for people. */
+int owner_refuses(struct call *c, int r);
 
 /* methods_lock.c */
 /* Who waits for a lock is told @error; both are freed. */

@@ -28,6 +28,7 @@ const struct confine_call storaged_calls[] = {
 	{ SCMP_SYS(open), "SQLite" },
 	{ SCMP_SYS(openat), "SQLite, streams" },
 	{ SCMP_SYS(close), "all" },
+	{ SCMP_SYS(getdents64), "what was set aside of a program" },
 	{ SCMP_SYS(fcntl), "SQLite: locks; links" },
 	{ SCMP_SYS(fstat), "SQLite, streams" },
 	{ SCMP_SYS(stat), "SQLite" },

@@ -15,6 +15,7 @@
 #include <strings.h>
 
 #include "base/util.h"
+#include "fs/store.h"
 #include "rpc/storaged.h"
 
 enum type {
@@ -53,6 +54,7 @@ static const struct key {
 	KEY("store", "versions", TYPE_COUNT, keep_versions),
 	KEY("store", "file-limit", TYPE_BYTES, file_limit_bytes),
 	KEY("store", "quota", TYPE_BYTES, quota_bytes),
+	KEY("store", "absence", TYPE_MS, absence_ms),
 	KEY("limits", "memory", TYPE_BYTES, memory_bytes),
 	KEY("limits", "cpu", TYPE_MS, cpu_ms),
 	KEY("limits", "wall", TYPE_MS, wall_ms),
@@ -85,6 +87,7 @@ void config_init(struct config *c, const struct instance *instance)
 		.grace_ms = 5000,
 		.mount = true,
 		.allow_other = instance->mode == INSTANCE_SYSTEM,
+		.absence_ms = STORE_ABSENCE_MS,
 		.memory_bytes = 256ULL << 20,
 		.cpu_ms = 3600ULL * 1000,
 		.wall_ms = 24ULL * 3600 * 1000,

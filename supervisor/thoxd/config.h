@@ -32,6 +32,7 @@ struct config {
 	uint64_t keep_versions;
 	uint64_t file_limit_bytes;
 	uint64_t quota_bytes;
+	uint64_t absence_ms; /* of a name that is another program then */
 	/* [limits]: of a run that says nothing else; 0: none */
 	uint64_t memory_bytes;
 	uint64_t cpu_ms;

@@ -108,12 +108,24 @@ int making_tell_holder(const struct holding *h, bool zero, int fd, int file)
 	return principal_send(h->holder, &w, fds, file >= 0 ? 2 : 1);
 }
 
+/* What another program of that name kept is not its. */
+static uint64_t since_of(const struct principal *p)
+{
+	const struct server *s = p->server;
+	uint64_t since = 0;
+
+	(void)store_since(s->store, DIR_PROGRAMS, p->storage, p->version,
+			  (int64_t)s->config.absence_ms * 1000000, &since);
+	return since;
+}
+
 static int tell_owner(const struct holding *h, int fd)
 {
 	const struct context *c = h->context;
 	const char *storage = c->owner->daemon ? h->as->storage : NULL;
 	struct mp_writer grants, w;
 	uint64_t bytes = storage ? h->as->storage_bytes : 0;
+	uint64_t since = storage ? since_of(h->as) : 0;
 	bool granted;
 	int r;
 
@@ -124,7 +136,7 @@ static int tell_owner(const struct holding *h, int fd)
 	mp_write_uint(&w, CONTROL_OPENED);
 	mp_write_uint(&w, h->number);
 	mp_write_map(&w, 1 + principal_identity_keys(h->as) + granted +
-				 (storage != NULL) + (bytes > 0));
+				 (storage != NULL) + (bytes > 0) + (since > 0));
 	mp_write_str(&w, c->number ? "context" : "name");
 	if (c->number)
 		mp_write_uint(&w, c->number);
@@ -138,6 +150,10 @@ static int tell_owner(const struct holding *h, int fd)
 	if (bytes > 0) {
 		mp_write_str(&w, "storage_bytes");
 		mp_write_uint(&w, bytes);
+	}
+	if (since > 0) {
+		mp_write_str(&w, "storage_since");
+		mp_write_uint(&w, since);
 	}
 	if (granted) {
 		mp_write_str(&w, "grants");
