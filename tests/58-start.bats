@@ -169,3 +169,25 @@ keeper() {
 	wait "$keeper"
 	[[ $(<"$THOX_DIR/told") == $'listening\nREADY=1\nSTOPPING=1' ]]
 }
+
+@test "as process 1 of a container the keeper reaps strangers, and ends when it is told" {
+	local container keeper stranger
+
+	need_root
+	unshare --pid --fork --mount-proc "$THOX_LIBEXEC_DIR/thox-keeper" --foreground \
+		</dev/null >"$THOX_DIR/said" 2>&1 3>&- &
+	container=$!
+	THOX_NO_AUTOSTART=1 wait_until thoxctl status
+	keeper=$(pgrep -P "$container")
+	[[ $(thoxctl --json status | jq .keeper_pid) -eq 1 ]]
+	[[ $(thox-exec -e 'return 6 * 7') == 42 ]]
+	# Its own parent ends first, so that process 1 inherits it.
+	nsenter -t "$keeper" -p -m bash -c 'sleep 600 </dev/null >/dev/null 2>&1 3>&- &'
+	stranger=$(pgrep -P "$keeper" -x sleep)
+	kill "$stranger"
+	wait_until eval "[[ ! -d /proc/$stranger ]]" # not a zombie either
+	thox-exec -e 'return 1'
+	kill -TERM "$keeper"
+	wait "$container"
+	nothing_stays
+}
