@@ -630,3 +630,30 @@ calling() {
 	run thoxctl start a:b:c
 	assert_status 2
 }
+
+lacks_streams() {
+	[[ $(thoxctl --json show dies) == *"too many streams are open"* ]]
+}
+
+starts_again() {
+	(($(field dies restarts) > $1)) && ! lacks_streams
+}
+
+@test "where thox-logd does not keep up, one that dies again and again waits for it" {
+	local logd restarts
+
+	thoxctl shutdown
+	(ulimit -n 400 && thoxctl status >/dev/null) # a third of them for streams
+	install_program dies 'print "dies" os.exit(1)'
+	define dies 'program = dies' '[restart]' 'delay = 10ms' 'max-delay = 20ms' 'limit = none'
+	thoxctl start --no-wait dies
+	wait_until logged dies dies
+	logd=$(pgrep -f "^[^ ]*/thox-logd $THOX_DIR/")
+	kill -STOP "$logd"
+	wait_until lacks_streams
+	restarts=$(field dies restarts)
+	[[ $(thox-exec -e 'return 6 * 7') == 42 ]]
+	kill -CONT "$logd"
+	wait_until starts_again $((restarts + 3))
+	thoxctl stop dies
+}

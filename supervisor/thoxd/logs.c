@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@
 
 #define PIPE_BYTES    (256 << 10)
 #define STREAMS_MAX   65536U
+#define STREAMS_SHARE 3 /* of the descriptors: held, and on their way */
 #define JOURNAL	      "/run/systemd/journal/socket"
 #define RECORD_BYTES  1024U
 #define AGAIN_S	      0.1
@@ -386,8 +388,8 @@ int logs_open(struct logs *l, const char *service, const char *instance,
 	struct log_stream *s;
 	int fds[2];
 
-	if (l->n_streams >= STREAMS_MAX)
-		return -ENOSPC;
+	if (l->n_streams >= l->most)
+		return -ENOBUFS;
 	s = stream_new(l->last_number + 1, service, instance, error,
 		       options ? options : &none);
 	if (!s)
@@ -429,9 +431,21 @@ void logs_pid(struct logs *l, uint64_t number, pid_t pid)
 /* --- life -------------------------------------------------------------------
  */
 
+/* Where thox-logd does not keep up, streams of the dead wait for it: the others
+ * need descriptors too, and so does the keeper, which holds the same. */
+static unsigned streams_most(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+	    limit.rlim_cur / STREAMS_SHARE > STREAMS_MAX)
+		return STREAMS_MAX;
+	return (unsigned)(limit.rlim_cur / STREAMS_SHARE);
+}
+
 void logs_init(struct logs *l, struct server *s)
 {
-	*l = (struct logs){ .server = s };
+	*l = (struct logs){ .server = s, .most = streams_most() };
 	list_init(&l->streams);
 	ev_timer_init(&l->again, on_again, AGAIN_S, 0.);
 	l->process.pidfd = -1;

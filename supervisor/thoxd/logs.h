@@ -34,6 +34,7 @@ struct logs {
 	struct server *server;
 	struct list streams;
 	unsigned n_streams;
+	unsigned most; /* streams at a time */
 	uint64_t last_number;
 	bool running;	/* thox-logd was asked for, or is there */
 	bool linked;	/* streams can be handed over */
@@ -51,11 +52,15 @@ void logs_take_kept(struct logs *l, const struct keeper_message *kept,
 		    struct link_message *m);
 void logs_begin(struct logs *l);
 
+#define LOGS_TOO_MANY "too many streams are open, or wait for thox-logd"
+
 /*
  * A stream of @service (and @instance, "" for none), stdout or stderr, of
  * @pid (0: not known yet; nothing is read before logs_pid()). The writing
  * end is the caller's to hand to the process and close; the stream is over
- * when its last writer has closed it, and is never the caller's.
+ * when its last writer has closed it, and is never the caller's. -ENOBUFS,
+ * said as LOGS_TOO_MANY: those that are open, or wait for a thox-logd that does
+ * not keep up, take a third of the descriptors.
  */
 int logs_open(struct logs *l, const char *service, const char *instance,
 	      bool error, const struct log_options *options,

@@ -351,7 +351,8 @@ static int begin(struct service_process *p, bool waits)
 	int r = open_streams(p, fds);
 
 	if (r < 0)
-		service_set_text(&p->instance->detail, strerror(-r));
+		service_set_text(&p->instance->detail,
+				 r == -ENOBUFS ? LOGS_TOO_MANY : strerror(-r));
 	note_version(p);
 	p->spawning = true;
 	if (r == 0)
