@@ -457,7 +457,7 @@ refuses() {
 @test "a backup that fails leaves the file that was there" {
 	install_program hello 'print(1)'
 	echo old >"$archive"
-	chmod 000 "$archive"
+	chmod 644 "$archive"
 	fails 4 "nowhere" thoxctl backup "$BATS_TEST_TMPDIR/nowhere/backup.tar"
 	fails 1 "No space left" thoxctl backup /dev/full
 	[ -c /dev/full ]
