@@ -18,8 +18,9 @@ teardown() {
 
 # --- the terminal ------------------------------------------------------------
 
+# tmux starts commands by the user's shell, which may be none.
 terminal() {
-	tmux -S "$THOX_DIR/tmux" -f /dev/null "$@"
+	SHELL=/bin/sh tmux -S "$THOX_DIR/tmux" -f /dev/null "$@"
 }
 
 # watch COLUMNS ROWS [ARG...]: top on a terminal of this size; what remains of
