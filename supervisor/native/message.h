@@ -28,7 +28,7 @@ struct native_control {
 	pid_t pid;
 	struct mp_bytes program, service, storage; /* size 0: not said */
 	uint64_t storage_since;
-	uint64_t storage_bytes;			   /* 0: not said */
+	uint64_t storage_bytes; /* 0: not said */
 	struct mp_bytes grants; /* a whole array; size 0: all */
 	/* hold */
 	bool zero;

@@ -130,22 +130,14 @@ static int l_stop(lua_State *L)
 static int l_open(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
-		{ "file", lua_file_take },
-		{ "forward", lua_call_forward },
-		{ "hear", l_hear },
-		{ "invoke", lua_call_invoke },
-		{ "last", l_last },
-		{ "listened", l_listened },
-		{ "matches", l_matches },
-		{ "pass", request_value_pass },
-		{ "relay", lua_call_relay },
-		{ "run", lua_process_run_for },
-		{ "serve", l_serve },
-		{ "service", l_service },
-		{ "stop", l_stop },
-		{ "tell", push_tell },
-		{ "terminate", l_terminate },
-		{ NULL, NULL },
+		{ "file", lua_file_take },    { "forward", lua_call_forward },
+		{ "hear", l_hear },	      { "invoke", lua_call_invoke },
+		{ "last", l_last },	      { "listened", l_listened },
+		{ "matches", l_matches },     { "pass", request_value_pass },
+		{ "relay", lua_call_relay },  { "run", lua_process_run_for },
+		{ "serve", l_serve },	      { "service", l_service },
+		{ "stop", l_stop },	      { "tell", push_tell },
+		{ "terminate", l_terminate }, { NULL, NULL },
 	};
 
 	luaL_newlib(L, functions);
