@@ -20,7 +20,7 @@ teardown() {
 
 # tmux starts commands by the user's shell, which may be none.
 terminal() {
-	SHELL=/bin/sh tmux -S "$THOX_DIR/tmux" -f /dev/null "$@"
+	SHELL=$BASH tmux -S "$THOX_DIR/tmux" -f /dev/null "$@"
 }
 
 # watch COLUMNS ROWS [ARG...]: top on a terminal of this size; what remains of
