@@ -66,6 +66,26 @@ ssize_t fd_read_full(int fd, void *data, size_t size)
 	return (ssize_t)done;
 }
 
+int fd_read_at(int fd, void *data, size_t size, uint64_t offset,
+	       size_t *ret_done)
+{
+	char *p = data;
+
+	for (*ret_done = 0; *ret_done < size;) {
+		ssize_t n = pread(fd, p + *ret_done, size - *ret_done,
+				  (off_t)(offset + *ret_done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		*ret_done += (size_t)n;
+	}
+	return 0;
+}
+
 int fd_from_bytes(const char *name, const void *data, size_t size, int *ret_fd)
 {
 	_cleanup_(fd_closep) int fd = -1;

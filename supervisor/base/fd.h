@@ -19,6 +19,10 @@ int fd_write_all(int fd, const void *data, size_t size);
 
 /* Read up to @size bytes until the end of file; the count, or the error. */
 ssize_t fd_read_full(int fd, void *data, size_t size);
+/* The same from @offset on, which is not moved: 0, or the error; @ret_done is
+ * what came before that, too. */
+int fd_read_at(int fd, void *data, size_t size, uint64_t offset,
+	       size_t *ret_done);
 
 /* A sealed memfd that holds @data: a text to hand to a runner. */
 int fd_from_bytes(const char *name, const void *data, size_t size, int *ret_fd);

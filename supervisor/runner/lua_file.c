@@ -58,18 +58,9 @@ static bool is_current(const struct file *f, uint64_t *ret_size)
 /* Until the end of the file or an error, which shows as an end. */
 static size_t read_at(int fd, char *data, size_t size, uint64_t offset)
 {
-	size_t done = 0;
+	size_t done;
 
-	while (done < size) {
-		ssize_t n = pread(fd, data + done, size - done,
-				  (off_t)(offset + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		done += (size_t)n;
-	}
+	(void)fd_read_at(fd, data, size, offset, &done);
 	return done;
 }
 

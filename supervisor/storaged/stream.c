@@ -131,27 +131,6 @@ int stream_open(struct streams *s, const char *name, uint64_t *ret_inode,
 	return r;
 }
 
-static int read_all(int fd, char *data, size_t size, uint64_t offset,
-		    size_t *ret_done)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		ssize_t n = pread(fd, data + done, size - done,
-				  (off_t)(offset + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	*ret_done = done;
-	return 0;
-}
-
 int stream_read(struct streams *s, const char *name, uint64_t offset,
 		size_t size, struct blob **ret_blob)
 {
@@ -173,7 +152,7 @@ int stream_read(struct streams *s, const char *name, uint64_t offset,
 	if (!b)
 		return -ENOMEM;
 	b->refs = 1;
-	r = read_all(fd, b->data, size, offset, &done);
+	r = fd_read_at(fd, b->data, size, offset, &done);
 	b->size = (uint32_t)done;
 	if (r < 0)
 		blob_unref(b);
