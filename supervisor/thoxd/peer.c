@@ -56,6 +56,12 @@ void peer_read(struct peer *p)
 	} while (r == PEER_MORE && (wanted_events(p) & EV_READ));
 }
 
+void peer_drain(struct peer *p, unsigned most)
+{
+	for (unsigned i = 0; i < most && !p->closed; i++)
+		peer_read(p);
+}
+
 static void on_io(struct ev_loop *loop, ev_io *io, int events)
 {
 	struct peer *p = container_of(io, struct peer, io);

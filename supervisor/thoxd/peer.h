@@ -47,6 +47,9 @@ void peer_resume(struct peer *p);
 void peer_close(struct peer *p); /* again: nothing happens */
 /* Take what is there, as if the loop had said so. */
 void peer_read(struct peer *p);
+/* The same @most times, or until it is closed: the other end is dead, and what
+ * it said last lies in the socket before its end. */
+void peer_drain(struct peer *p, unsigned most);
 /* As link_send(); what did not fit is sent when there is room. A peer that
  * is closed takes nothing: -EPIPE. */
 int peer_send(struct peer *p, const struct mp_writer *w, const int *fds,

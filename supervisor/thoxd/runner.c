@@ -257,8 +257,7 @@ static void on_process_exit(struct process *p, const struct process_exit *exit)
 	struct runner *r = container_of(p, struct runner, process);
 
 	/* what it said last is still in the socket, and then its end */
-	for (int i = 0; i < DRAIN_MAX && !r->peer.closed; i++)
-		peer_read(&r->peer);
+	peer_drain(&r->peer, DRAIN_MAX);
 	if (r->run) {
 		zero_last_words(&r->run->principal);
 		run_ended(steal(&r->run), exit);

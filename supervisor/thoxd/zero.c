@@ -127,8 +127,7 @@ void zero_last_words(struct principal *p)
 	/* What one says may close others: looked for anew each time. */
 	while ((z = next_unread(p))) {
 		z->last = true;
-		for (int i = 0; i < LAST_WORDS_MAX && !z->peer.closed; i++)
-			peer_read(&z->peer);
+		peer_drain(&z->peer, LAST_WORDS_MAX);
 	}
 }
 

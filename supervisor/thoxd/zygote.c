@@ -198,8 +198,7 @@ static void on_process_exit(struct process *p, const struct process_exit *exit)
 			 z->runtime, WEXITSTATUS(exit->status));
 	/* it may have said why, and that is still in the socket */
 	if (z->state != ZYGOTE_RETIRED)
-		for (int i = 0; i < 8 && !z->peer.closed; i++)
-			peer_read(&z->peer);
+		peer_drain(&z->peer, 8);
 	fail_process(z, exit->pid, message);
 	check_gone(z);
 }
