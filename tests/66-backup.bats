@@ -35,17 +35,6 @@ leave_other() {
 	fi
 }
 
-# fails CODE TEXT COMMAND...
-fails() {
-	local code=$1 text=$2
-
-	shift 2
-	run --separate-stderr "$@"
-	echo "$stderr"
-	[ "$status" -eq "$code" ]
-	[[ $stderr == *"$text"* ]]
-}
-
 # Nothing of a restore that failed is left.
 is_untouched() {
 	local left

@@ -22,17 +22,6 @@ teardown() {
 	thoxctl storage rm keeper
 }
 
-# fails CODE TEXT COMMAND...
-fails() {
-	local code=$1 text=$2
-
-	shift 2
-	run --separate-stderr "$@"
-	echo "$stderr"
-	[ "$status" -eq "$code" ]
-	[[ $stderr == *"$text"* ]]
-}
-
 @test "kv sets, gets and removes keys of every kind" {
 	thoxctl kv set keeper text 'two words'
 	thoxctl kv set keeper number 17

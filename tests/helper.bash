@@ -235,6 +235,17 @@ assert_status() {
 	}
 }
 
+# fails CODE TEXT COMMAND...: with that exit code, and the text on stderr.
+fails() {
+	local code=$1 text=$2
+
+	shift 2
+	run --separate-stderr "$@"
+	echo "$stderr"
+	[ "$status" -eq "$code" ]
+	[[ $stderr == *"$text"* ]]
+}
+
 # --- who and where -----------------------------------------------------------
 
 need_root() {
