@@ -124,3 +124,11 @@ bool backup_interrupted(void)
 {
 	return interrupted;
 }
+
+void backup_tell(uint64_t bytes, uint64_t more)
+{
+	/* small pieces are many, and mostly change nothing */
+	if (bytes == 0 || bytes >> 20 != (bytes + more) >> 20)
+		fprintf(stderr, "\r%llu MiB",
+			(unsigned long long)((bytes + more) >> 20));
+}

@@ -63,3 +63,5 @@ size_t backup_line(const char *name, const uint8_t sha256[32],
  * be tidied up; the second one ends the process. */
 void backup_catch_signals(void);
 bool backup_interrupted(void);
+/* On a terminal: how far it has come with @more bytes behind @bytes. */
+void backup_tell(uint64_t bytes, uint64_t more);

@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/instance.h"
 
@@ -170,3 +171,9 @@ int ctl_verify(struct ctl *ctl);
 
 /* Says `cannot …: strerror` and gives the exit code for it. */
 int ctl_fail(const char *what, int r);
+
+/* Is @file standard input, or output? */
+static inline bool ctl_is_dash(const char *file)
+{
+	return strcmp(file, "-") == 0;
+}

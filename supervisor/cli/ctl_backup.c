@@ -20,17 +20,12 @@
 #include "cli/say.h"
 #include "storaged/database.h"
 
-static bool is_dash(const char *file)
-{
-	return strcmp(file, "-") == 0;
-}
-
 /* A file gets its name when it is whole; what is no file is written to. */
 static int open_target(struct backing *b)
 {
 	struct stat st;
 
-	if (is_dash(b->file)) {
+	if (ctl_is_dash(b->file)) {
 		b->out.fd = STDOUT_FILENO;
 		return 0;
 	}
@@ -69,7 +64,7 @@ static int close_target(struct backing *b, int r)
 {
 	if (r == 0 && b->draft[0] && fsync(b->out.fd) < 0)
 		r = -errno;
-	if (!is_dash(b->file))
+	if (!ctl_is_dash(b->file))
 		fd_close(b->out.fd);
 	if (r == 0 && b->draft[0] && rename(b->draft, b->file) < 0)
 		r = -errno;
@@ -129,7 +124,7 @@ static int tell(const struct backing *b, int r)
 				  (json_int_t)b->problems);
 		text = json_dumps(value, 0);
 		/* the archive itself may be on standard output */
-		fprintf(is_dash(b->file) ? stderr : stdout, "%s\n",
+		fprintf(ctl_is_dash(b->file) ? stderr : stdout, "%s\n",
 			text ? text : "");
 		free(text);
 		json_decref(value);
@@ -169,7 +164,7 @@ int ctl_backup(struct ctl *ctl)
 			     .terminal = isatty(STDERR_FILENO) };
 	int r;
 
-	if (is_dash(b.file) && isatty(STDOUT_FILENO)) {
+	if (ctl_is_dash(b.file) && isatty(STDOUT_FILENO)) {
 		say("an archive is not for a terminal");
 		return CTL_USAGE;
 	}

@@ -45,10 +45,9 @@ static int put(struct backing *b, const void *data, size_t size)
 	if (backup_interrupted())
 		return -EINTR;
 	SHA256Update(&b->sum, data, size);
-	b->bytes += size;
 	if (b->terminal)
-		fprintf(stderr, "\r%llu MiB",
-			(unsigned long long)(b->bytes >> 20));
+		backup_tell(b->bytes, size);
+	b->bytes += size;
 	return archive_write(&b->out, data, size);
 }
 

@@ -24,10 +24,9 @@ static int read_piece(struct restoring *rs, void *data, size_t size,
 	if (r < 0)
 		return r;
 	SHA256Update(&rs->sum, data, *ret_size);
-	rs->bytes += *ret_size;
 	if (rs->terminal)
-		fprintf(stderr, "\r%llu MiB",
-			(unsigned long long)(rs->bytes >> 20));
+		backup_tell(rs->bytes, *ret_size);
+	rs->bytes += *ret_size;
 	return 0;
 }
 

@@ -173,15 +173,10 @@ static int write_archive(const struct ctl *ctl, int fd,
 	return r < 0 ? r : archive_end(&w);
 }
 
-static bool is_dash(const char *file)
-{
-	return strcmp(file, "-") == 0;
-}
-
 static int save(const struct ctl *ctl, const struct mp_writer *keys)
 {
 	const char *file = ctl->argv[1];
-	int fd = is_dash(file)
+	int fd = ctl_is_dash(file)
 			 ? STDOUT_FILENO
 			 : open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
 				0600);
@@ -190,9 +185,9 @@ static int save(const struct ctl *ctl, const struct mp_writer *keys)
 	if (fd < 0)
 		return ctl_fail(file, -errno);
 	r = write_archive(ctl, fd, keys);
-	if (r == 0 && !is_dash(file) && (fsync(fd) < 0 && errno != EINVAL))
+	if (r == 0 && !ctl_is_dash(file) && (fsync(fd) < 0 && errno != EINVAL))
 		r = -errno;
-	if (!is_dash(file))
+	if (!ctl_is_dash(file))
 		fd_close(fd);
 	return r < 0 ? ctl_fail(file, r) : CTL_OK;
 }
@@ -205,7 +200,7 @@ int ctl_storage_export(struct ctl *ctl)
 
 	if (r != CTL_OK)
 		return r;
-	if (is_dash(ctl->argv[1]) && isatty(STDOUT_FILENO)) {
+	if (ctl_is_dash(ctl->argv[1]) && isatty(STDOUT_FILENO)) {
 		say("an archive is not for a terminal");
 		return CTL_USAGE;
 	}
@@ -448,13 +443,14 @@ int ctl_storage_import(struct ctl *ctl)
 	struct importing im = { .ctl = ctl, .file = ctl->argv[0] };
 	int code;
 
-	im.reader.fd = is_dash(im.file) ? STDIN_FILENO
-					: open(im.file, O_RDONLY | O_CLOEXEC);
+	im.reader.fd = ctl_is_dash(im.file)
+			       ? STDIN_FILENO
+			       : open(im.file, O_RDONLY | O_CLOEXEC);
 	if (im.reader.fd < 0)
 		return ctl_fail(im.file, -errno);
 	code = import(&im);
 	ctl_storage_close(&im.storage);
-	if (!is_dash(im.file))
+	if (!ctl_is_dash(im.file))
 		fd_close(im.reader.fd);
 	return code;
 }
