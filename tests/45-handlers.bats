@@ -394,3 +394,28 @@ teardown() {
 		is(call("forwards.clock"), status.OK)
 	LUA
 }
+
+@test "who calls a process while it ends hears that it ended" {
+	service leaves <<-'LUA'
+		local thox = require "thox"
+		thox.serve(0, "leaves", function(request) end)
+		bind("leaves")
+		os.task(function()
+		  local guard <close> = setmetatable({}, {__close = function()
+		    print("closes")
+		    io.stdout:flush()
+		    os.pull("nothing")
+		  end})
+		  os.pull("nothing")
+		end)
+		os.sleep(0)
+		print("ready")
+		io.stdout:flush()
+		os.exit(0, true)
+	LUA
+	start_client leaves
+	wait_until has_line "$out" closes
+	run -1 thoxctl call leaves
+	assert_output_has CLOSED "it ended before it answered"
+	ended_with 0
+}

@@ -346,6 +346,11 @@ void task_kill_all(void)
 	task_kill(current);
 }
 
+bool task_is_ending(void)
+{
+	return ending;
+}
+
 void task_end_all(void)
 {
 	uint64_t until_ns;

@@ -185,6 +185,7 @@ bool task_run(int (*body)(void *context), void *context, int *ret);
 /* Kill all, the current one, too; nothing is started from then on. It returns
  * where the current one cannot jump. */
 void task_kill_all(void);
+bool task_is_ending(void); /* nothing is started any more */
 
 /* In the main task, when it has ended: give the others some time to close
  * their variables. From then on nobody waits but the whole process. */

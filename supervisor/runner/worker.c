@@ -42,6 +42,7 @@ static struct list idle = { &idle, &idle }; /* workers that wait */
 static unsigned n_workers, n_idle, n_pushes;
 static size_t push_bytes;
 static const char no_memory[] = "not enough memory to serve it";
+static const char ends[] = "it ended before it answered"; /* as call.c has it */
 
 /* --- jobs -------------------------------------------------------------------
  */
@@ -339,7 +340,10 @@ static void hand_out(struct job *job)
 	start_worker();
 	if (n_workers > 0)
 		return; /* if not a new one, then the first that is free */
-	fail(job, STATUS_TOO_LARGE, no_memory, sizeof(no_memory) - 1);
+	if (task_is_ending())
+		fail(job, STATUS_CLOSED, ends, sizeof(ends) - 1);
+	else
+		fail(job, STATUS_TOO_LARGE, no_memory, sizeof(no_memory) - 1);
 	free_job(job);
 }
 
