@@ -18,8 +18,8 @@
 #include "thoxd/record.h"
 #include "thoxd/runner.h"
 #include "thoxd/server.h"
-#include "thoxd/service.h"
-#include "thoxd/services.h"
+#include "thoxd/services/service.h"
+#include "thoxd/services/services.h"
 #include "thoxd/zero.h"
 #include "thoxd/zygote.h"
 

@@ -17,7 +17,7 @@
 #include "thoxd/client.h"
 #include "thoxd/logs.h"
 #include "thoxd/server.h"
-#include "thoxd/services.h"
+#include "thoxd/services/services.h"
 
 #define SUFFIX_MAX 9999U
 

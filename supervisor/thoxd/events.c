@@ -14,7 +14,7 @@
 #include "thoxd/making.h"
 #include "thoxd/run.h"
 #include "thoxd/server.h"
-#include "thoxd/service.h"
+#include "thoxd/services/service.h"
 
 struct subscriber {
 	struct list list;

@@ -14,8 +14,8 @@
 #include "base/util.h"
 #include "thoxd/native.h"
 #include "thoxd/server.h"
-#include "thoxd/service.h"
-#include "thoxd/service_status.h"
+#include "thoxd/services/service.h"
+#include "thoxd/services/status.h"
 
 /* A call that is kept until its service is as was asked. */
 struct asked {

@@ -11,7 +11,7 @@
  * A process may control the services that its policy lets it run.
  */
 
-#include "thoxd/services.h"
+#include "thoxd/services/services.h"
 
 struct native_call;
 struct service;

@@ -15,7 +15,7 @@
 #include "thoxd/making.h"
 #include "thoxd/native.h"
 #include "thoxd/server.h"
-#include "thoxd/services.h"
+#include "thoxd/services/services.h"
 #include "thoxd/zero.h"
 
 static void attempt(struct native_call *c);

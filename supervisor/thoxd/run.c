@@ -26,7 +26,7 @@
 #include "thoxd/run_accept.h"
 #include "thoxd/run_limit.h"
 #include "thoxd/runner.h"
-#include "thoxd/service.h"
+#include "thoxd/services/service.h"
 #include "thoxd/zygote.h"
 
 /* --- the end --------------------------------------------------------------

@@ -25,7 +25,7 @@
 #include "thoxd/client.h"
 #include "thoxd/request.h"
 #include "thoxd/run.h"
-#include "thoxd/service.h"
+#include "thoxd/services/service.h"
 #include "thoxd/zygote.h"
 
 #define TIDY_S 5.0

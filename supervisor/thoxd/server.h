@@ -23,7 +23,7 @@
 #include "thoxd/mount.h"
 #include "thoxd/parent.h"
 #include "thoxd/process.h"
-#include "thoxd/services.h"
+#include "thoxd/services/services.h"
 #include "thoxd/storaged.h"
 
 struct keeper_message;

@@ -17,8 +17,8 @@
 #include "thoxd/field.h"
 #include "thoxd/run.h"
 #include "thoxd/server.h"
-#include "thoxd/service.h"
-#include "thoxd/service_status.h"
+#include "thoxd/services/service.h"
+#include "thoxd/services/status.h"
 #include "thoxd/status.h"
 
 /* --- a closer look -------------------------------------------------------- */

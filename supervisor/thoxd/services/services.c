@@ -6,7 +6,7 @@
  *	                                            └─ settled ┘
  */
 
-#include "thoxd/services.h"
+#include "thoxd/services/services.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@
 #include "base/util.h"
 #include "thoxd/adopt.h"
 #include "thoxd/server.h"
-#include "thoxd/service.h"
+#include "thoxd/services/service.h"
 
 struct server *services_server(struct services *m)
 {

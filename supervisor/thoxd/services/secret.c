@@ -18,7 +18,7 @@
 #include "base/fd.h"
 #include "base/util.h"
 #include "thoxd/server.h"
-#include "thoxd/service.h"
+#include "thoxd/services/service.h"
 
 #define SECRET_BYTES  65536U  /* each */
 #define SECRETS_BYTES 262144U /* all of a service's */

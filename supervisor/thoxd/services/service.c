@@ -5,7 +5,7 @@
  * service is asked of all of them, and it is up, or gone, when all are.
  */
 
-#include "thoxd/service.h"
+#include "thoxd/services/service.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
-#include "thoxd/services.h"
+#include "thoxd/services/services.h"
 
 void service_set_text(char **field, const char *text)
 {

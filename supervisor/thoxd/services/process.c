@@ -17,8 +17,8 @@
 #include "thoxd/adopt.h"
 #include "thoxd/bus.h"
 #include "thoxd/run_adopt.h"
-#include "thoxd/service.h"
-#include "thoxd/services.h"
+#include "thoxd/services/service.h"
+#include "thoxd/services/services.h"
 #include "thoxd/status.h"
 
 static struct service_process *process_of(struct starter *st)

@@ -33,7 +33,7 @@ struct service_config {
 	uint64_t version; /* of the text */
 };
 
-/* What it takes of the processors, service_cpu.c. */
+/* What it takes of the processors, services/cpu.c. */
 struct service_cpu {
 	struct service_process *process;
 	ev_timer timer;
@@ -173,7 +173,7 @@ bool service_active(const struct service *sv);
 bool service_backs_off(const struct service *sv);
 void service_set_text(char **field, const char *text);
 
-/* service_instance.c */
+/* services/instance.c */
 void instance_init(struct service_instance *in, struct service *sv,
 		   unsigned number);
 void instance_deinit(struct service_instance *in);
@@ -192,17 +192,17 @@ struct service_end *instance_last(struct service_instance *in);
 /* A sign of life: its watchdog, if one runs, has all its time again. */
 void instance_alive(struct service_instance *in);
 
-/* service_schedule.c: its definition or enablement may have changed; when the
+/* services/schedule.c: its definition or enablement may have changed; when the
  * clock starts it next, 0: never. */
 void service_schedule_follow(struct service *sv);
 void service_schedule_forget(struct service *sv);
 int64_t service_schedule_next(const struct service *sv);
 
-/* service_reject.c: the version that @in went over to is no good: the store
+/* services/reject.c: the version that @in went over to is no good: the store
  * goes back to the one before, and keeps the other as refused. */
 void service_reject(struct service_instance *in, enum machine_reason why);
 
-/* service_process.c */
+/* services/process.c */
 int service_process_start(struct service_instance *in, enum machine_slot slot);
 /* One of an earlier thoxd's goes on in @slot; takes descriptors out of @fds. */
 int service_process_adopt(struct service_instance *in, enum machine_slot slot,
@@ -223,28 +223,28 @@ int service_process_ask_use(struct service_process *p);
  * so many names. */
 unsigned service_process_leave(struct service_process *p);
 
-/* service_idle.c: one that was started by a call ends when no more come. */
+/* services/idle.c: one that was started by a call ends when no more come. */
 void service_idle_deinit(struct service *sv);
 void service_idle_follow(struct service *sv); /* its state has changed */
 void service_idle_told(struct service *sv);   /* a process has said its use */
 void service_idle_left(struct service *sv);   /* callers have left a name */
 
-/* service_health.c: the calls that tell whether it is well. */
+/* services/health.c: the calls that tell whether it is well. */
 void service_health_follow(struct service *sv); /* its state has changed */
 void service_health_end(struct service *sv);
 
-/* service_secret.c: the secrets of a definition as a map; -EACCES and why:
+/* services/secret.c: the secrets of a definition as a map; -EACCES and why:
  * one cannot be read, or by too many. */
 #define SERVICE_SECRET_WHY_BYTES 320U
 int service_secrets_write(const struct server *server,
 			  const struct definition *d, struct mp_writer *w,
 			  char ret_why[SERVICE_SECRET_WHY_BYTES]);
 
-/* service_cpu.c: of a process that is born; again: nothing happens. */
+/* services/cpu.c: of a process that is born; again: nothing happens. */
 void service_cpu_begin(struct service_process *p);
 void service_cpu_end(struct service_process *p);
 
-/* service_config.c */
+/* services/config.c */
 int service_config_new(const char *name, struct definition **definition,
 		       uint64_t version, struct service_config **ret_config);
 struct service_config *service_config_ref(struct service_config *c);

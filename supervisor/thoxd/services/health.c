@@ -20,8 +20,8 @@
 #include "rpc/status.h"
 #include "thoxd/policy.h"
 #include "thoxd/server.h"
-#include "thoxd/service.h"
-#include "thoxd/services.h"
+#include "thoxd/services/service.h"
+#include "thoxd/services/services.h"
 
 #define GRACE_MS 1000U /* for the process, beside the call's own time */
 

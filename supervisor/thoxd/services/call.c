@@ -20,8 +20,8 @@
 #include "rpc/wire.h"
 #include "thoxd/principal.h"
 #include "thoxd/server.h"
-#include "thoxd/service.h"
-#include "thoxd/services.h"
+#include "thoxd/services/service.h"
+#include "thoxd/services/services.h"
 
 /* --- which ---------------------------------------------------------------- */
 

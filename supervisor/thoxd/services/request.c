@@ -7,7 +7,7 @@
  * next try has not started, whatever becomes of it later.
  */
 
-#include "thoxd/service_request.h"
+#include "thoxd/services/request.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -24,9 +24,9 @@
 #include "thoxd/native_service.h"
 #include "thoxd/request.h"
 #include "thoxd/server.h"
-#include "thoxd/service.h"
-#include "thoxd/service_status.h"
-#include "thoxd/services.h"
+#include "thoxd/services/service.h"
+#include "thoxd/services/services.h"
+#include "thoxd/services/status.h"
 
 /* --- names ---------------------------------------------------------------- */
 

@@ -15,8 +15,8 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "thoxd/adopt.h"
-#include "thoxd/service.h"
-#include "thoxd/services.h"
+#include "thoxd/services/service.h"
+#include "thoxd/services/services.h"
 
 static struct service_instance *of(struct machine *m)
 {

@@ -13,8 +13,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/util.h"
-#include "thoxd/service.h"
-#include "thoxd/services.h"
+#include "thoxd/services/service.h"
+#include "thoxd/services/services.h"
 
 static void text_freep(struct store_text **t)
 {

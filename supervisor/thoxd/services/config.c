@@ -9,8 +9,8 @@
 #include "rpc/pattern.h"
 #include "rpc/wire.h"
 #include "thoxd/policy.h"
-#include "thoxd/service.h"
-#include "thoxd/services.h"
+#include "thoxd/services/service.h"
+#include "thoxd/services/services.h"
 
 static int add_patterns(struct policy *p, enum policy_kind kind,
 			const struct names *patterns)

@@ -13,8 +13,8 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "thoxd/server.h"
-#include "thoxd/service.h"
-#include "thoxd/services.h"
+#include "thoxd/services/service.h"
+#include "thoxd/services/services.h"
 #include "thoxd/status.h"
 
 #define LOOK_S	 0.1

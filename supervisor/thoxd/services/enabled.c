@@ -15,8 +15,8 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "thoxd/server.h"
-#include "thoxd/service.h"
-#include "thoxd/services.h"
+#include "thoxd/services/service.h"
+#include "thoxd/services/services.h"
 #include "thoxd/state_file.h"
 
 #define FILE_NAME "services"

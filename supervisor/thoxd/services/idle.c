@@ -13,8 +13,8 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "thoxd/server.h"
-#include "thoxd/service.h"
-#include "thoxd/services.h"
+#include "thoxd/services/service.h"
+#include "thoxd/services/services.h"
 
 static struct ev_loop *loop_of(const struct service *sv)
 {

@@ -1,11 +1,11 @@
 /* At any step: what is asked about services. */
 
-#include "thoxd/service_status.h"
+#include "thoxd/services/status.h"
 
 #include "rpc/mp.h"
 #include "thoxd/field.h"
-#include "thoxd/service.h"
-#include "thoxd/services.h"
+#include "thoxd/services/service.h"
+#include "thoxd/services/services.h"
 #include "thoxd/status.h"
 
 static void names(struct mp_writer *w, const char *key,
