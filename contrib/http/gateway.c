@@ -22,6 +22,7 @@
 #include "base/utf8.h"
 #include "cli/luajson.h"
 #include "rpc/pattern.h"
+#include "rpc/status.h"
 
 struct gateway {
 	struct native *native;
@@ -91,26 +92,23 @@ static struct MHD_Response *failure_response(const char *status,
 	return r;
 }
 
-static const struct {
-	unsigned code;
-	const char *name;
-} status_table[] = {
-	[STATUS_OK] = { MHD_HTTP_OK, "OK" },
-	[STATUS_ERROR] = { MHD_HTTP_INTERNAL_SERVER_ERROR, "ERROR" },
-	[STATUS_NOT_FOUND] = { MHD_HTTP_NOT_FOUND, "NOT_FOUND" },
-	[STATUS_DENIED] = { MHD_HTTP_FORBIDDEN, "DENIED" },
-	[STATUS_CLOSED] = { MHD_HTTP_BAD_GATEWAY, "CLOSED" },
-	[STATUS_TIMEOUT] = { MHD_HTTP_GATEWAY_TIMEOUT, "TIMEOUT" },
-	[STATUS_CANCELLED] = { MHD_HTTP_SERVICE_UNAVAILABLE, "CANCELLED" },
-	[STATUS_INVALID] = { MHD_HTTP_BAD_REQUEST, "INVALID" },
-	[STATUS_TOO_LARGE] = { MHD_HTTP_CONTENT_TOO_LARGE, "TOO_LARGE" },
+static const unsigned http_codes[] = {
+	[STATUS_OK] = MHD_HTTP_OK,
+	[STATUS_ERROR] = MHD_HTTP_INTERNAL_SERVER_ERROR,
+	[STATUS_NOT_FOUND] = MHD_HTTP_NOT_FOUND,
+	[STATUS_DENIED] = MHD_HTTP_FORBIDDEN,
+	[STATUS_CLOSED] = MHD_HTTP_BAD_GATEWAY,
+	[STATUS_TIMEOUT] = MHD_HTTP_GATEWAY_TIMEOUT,
+	[STATUS_CANCELLED] = MHD_HTTP_SERVICE_UNAVAILABLE,
+	[STATUS_INVALID] = MHD_HTTP_BAD_REQUEST,
+	[STATUS_TOO_LARGE] = MHD_HTTP_CONTENT_TOO_LARGE,
 };
 
 static void set_failure(struct exchange *e, int status, unsigned code,
 			const char *message)
 {
-	e->code = code ? code : status_table[status].code;
-	e->response = failure_response(status_table[status].name, message);
+	e->code = code ? code : http_codes[status];
+	e->response = failure_response(status_name((uint64_t)status), message);
 }
 
 /* One string is its bytes; anything else, or what was asked for in JSON, is

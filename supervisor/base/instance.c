@@ -116,15 +116,19 @@ static int make_parents(const char *path)
 	char parent[PATH_MAX];
 
 	for (const char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
-		memcpy(parent, path, (size_t)(p - path));
-		parent[p - path] = '\0';
+		size_t size = (size_t)(p - path);
+
+		if (size >= sizeof(parent))
+			return -ENAMETOOLONG;
+		memcpy(parent, path, size);
+		parent[size] = '\0';
 		if (mkdir(parent, 0755) < 0 && errno != EEXIST)
 			return -errno;
 	}
 	return 0;
 }
 
-static int make_private(const char *path)
+int instance_make_dir(const char *path, mode_t refused)
 {
 	struct stat st;
 	int r = make_parents(path);
@@ -137,18 +141,18 @@ static int make_private(const char *path)
 		return -errno;
 	if (!S_ISDIR(st.st_mode))
 		return -ENOTDIR;
-	if (st.st_uid != geteuid() || (st.st_mode & 0022))
+	if (st.st_uid != geteuid() || (st.st_mode & refused))
 		return -EPERM;
 	return 0;
 }
 
 int instance_make_dirs(const struct instance *in)
 {
-	int r = make_private(in->run);
+	int r = instance_make_dir(in->run, 0022);
 
-	r = r ? r : make_private(in->store);
-	r = r ? r : make_private(in->state);
-	return r ? r : make_private(in->config);
+	r = r ? r : instance_make_dir(in->store, 0022);
+	r = r ? r : instance_make_dir(in->state, 0022);
+	return r ? r : instance_make_dir(in->config, 0022);
 }
 
 int instance_socket_path(const char *dir, const char *name, char *ret_path,

@@ -10,6 +10,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 enum instance_mode {
 	INSTANCE_USER,
@@ -37,6 +38,10 @@ int instance_locate(enum instance_mode mode, struct instance *ret_instance);
  * a directory is there that another user owns or others may write.
  */
 int instance_make_dirs(const struct instance *in);
+
+/* Make one, or be content with one that is there: 0; -EPERM when another user
+ * owns it or its mode has one of the bits @refused, -ENOTDIR when it is none. */
+int instance_make_dir(const char *path, mode_t refused);
 
 /*
  * A sockaddr_un path to DIR/NAME that fits, however long DIR is: either the

@@ -22,6 +22,7 @@
 #include "cli/trace_record.h"
 #include "cli/value.h"
 #include "native/native.h"
+#include "rpc/status.h"
 
 static int check_name(const char *name)
 {
@@ -82,7 +83,7 @@ static int print_answer(const struct ctl *ctl, const struct native_answer *a)
 	if (a->status != STATUS_OK) {
 		native_answer_message(a, text, sizeof(text));
 		say("%s: %s: %s", ctl->argv[0],
-		    trace_status_name((uint64_t)a->status), text);
+		    status_name((uint64_t)a->status), text);
 		return ctl_exit_code((uint64_t)a->status);
 	}
 	if (ctl->json)

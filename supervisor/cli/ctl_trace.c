@@ -24,6 +24,7 @@
 #include "cli/ctl_attach.h"
 #include "cli/say.h"
 #include "cli/trace_record.h"
+#include "rpc/status.h"
 
 #define RECORD_BYTES 4096
 #define CALLS_MAX    4096U /* under way, whose names are remembered */
@@ -119,7 +120,7 @@ static void print_line(const struct trace_record *t, const char *name)
 		printf("  pid %lld", (long long)t->pid);
 	if (t->what == TRACE_ANSWER) {
 		units_format_us(t->took_us, text);
-		printf("  %s  %s", trace_status_name(t->status), text);
+		printf("  %s  %s", status_name(t->status), text);
 	}
 	if (t->what != TRACE_CANCEL)
 		print_size(t->bytes);
@@ -153,7 +154,7 @@ static void print_json(const struct trace_record *t, const char *name)
 		set_uint(object, "pid", (uint64_t)t->pid);
 	if (t->what == TRACE_ANSWER) {
 		json_object_set_new(object, "status",
-				    json_string(trace_status_name(t->status)));
+				    json_string(status_name(t->status)));
 		set_uint(object, "took_us", t->took_us);
 	}
 	if (t->what != TRACE_LOST && t->what != TRACE_CANCEL)

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "rpc/status.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -14,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (t.name[0] && !wire_check_name(t.name, strlen(t.name)))
 		__builtin_trap();
-	if (!trace_status_name(t.status))
+	if (!status_name(t.status))
 		__builtin_trap();
 	return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "base/tap.h"
 #include "base/util.h"
+#include "rpc/status.h"
 
 static void write_call(struct mp_writer *w, const char *name)
 {
@@ -50,7 +51,7 @@ static void test_every_kind(void)
 	mp_write_uint(&w, 250);
 	mp_write_uint(&w, 10);
 	CHECK_EQ(parse(&w, &t), 0);
-	CHECK_STR(trace_status_name(t.status), "TIMEOUT");
+	CHECK_STR(status_name(t.status), "TIMEOUT");
 	CHECK_EQ(t.took_us, 250);
 	mp_writer_init(&w, buf, sizeof(buf));
 	mp_write_array(&w, 7);
@@ -89,7 +90,7 @@ static void test_refused(void)
 	mp_writer_init(&w, buf, sizeof(buf));
 	write_call(&w, "\033[2J");
 	CHECK_EQ(parse(&w, &t), -EBADMSG);
-	CHECK_STR(trace_status_name(77), "?");
+	CHECK_STR(status_name(77), "?");
 }
 
 int main(void)

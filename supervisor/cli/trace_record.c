@@ -16,23 +16,6 @@ const char *const trace_what_name[TRACE_WHAT_COUNT] = {
 	[TRACE_LOST] = "lost",
 };
 
-const char *trace_status_name(uint64_t status)
-{
-	static const char *const names[] = {
-		[STATUS_OK] = "OK",
-		[STATUS_ERROR] = "ERROR",
-		[STATUS_NOT_FOUND] = "NOT_FOUND",
-		[STATUS_DENIED] = "DENIED",
-		[STATUS_CLOSED] = "CLOSED",
-		[STATUS_TIMEOUT] = "TIMEOUT",
-		[STATUS_CANCELLED] = "CANCELLED",
-		[STATUS_INVALID] = "INVALID",
-		[STATUS_TOO_LARGE] = "TOO_LARGE",
-	};
-
-	return status < ARRAY_SIZE(names) ? names[status] : "?";
-}
-
 static void read_pid(struct mp_reader *r, struct trace_record *t)
 {
 	uint64_t pid;

@@ -40,6 +40,3 @@ struct trace_record {
 
 /* 0, or -EBADMSG. */
 int trace_record_parse(const void *data, size_t size, struct trace_record *ret);
-
-/* `OK`, `TIMEOUT`, …; `?` for what is none. */
-const char *trace_status_name(uint64_t status);

@@ -4,6 +4,8 @@
  * Status codes of answers: the same in C, on the wire, in Lua (`os.status`).
  */
 
+#include <stdint.h>
+
 enum status {
 	STATUS_OK = 0,
 	STATUS_ERROR = 1,     /* failed; the message says how */
@@ -15,3 +17,6 @@ enum status {
 	STATUS_INVALID = 7,   /* bad arguments; the message says which */
 	STATUS_TOO_LARGE = 8, /* a limit was met; the message names it */
 };
+
+/* Such as "NOT_FOUND"; "?" for what is no status. */
+const char *status_name(uint64_t status);

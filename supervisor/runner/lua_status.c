@@ -11,25 +11,6 @@
 
 static const char error_key; /* its address: the errors' metatable */
 
-static const char *const names[] = {
-	[STATUS_OK] = "OK",
-	[STATUS_ERROR] = "ERROR",
-	[STATUS_NOT_FOUND] = "NOT_FOUND",
-	[STATUS_DENIED] = "DENIED",
-	[STATUS_CLOSED] = "CLOSED",
-	[STATUS_TIMEOUT] = "TIMEOUT",
-	[STATUS_CANCELLED] = "CANCELLED",
-	[STATUS_INVALID] = "INVALID",
-	[STATUS_TOO_LARGE] = "TOO_LARGE",
-};
-
-const char *lua_status_name(int status)
-{
-	if (status < 0 || (size_t)status >= ARRAY_SIZE(names))
-		return "?";
-	return names[status];
-}
-
 /* greeter.greet: TIMEOUT: no answer in 0.5 s */
 static int l_tostring(lua_State *L)
 {
@@ -44,7 +25,7 @@ static int l_tostring(lua_State *L)
 		lua_replace(L, 2);
 	}
 	lua_getfield(L, 1, "status");
-	lua_pushstring(L, lua_status_name((int)lua_tointeger(L, -1)));
+	lua_pushstring(L, status_name((uint64_t)lua_tointeger(L, -1)));
 	lua_replace(L, -2);
 	lua_pushliteral(L, ": ");
 	lua_getfield(L, 1, "message");
@@ -99,10 +80,10 @@ void lua_status_open(lua_State *L)
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &error_key);
 
 	lua_getglobal(L, "os");
-	lua_createtable(L, 0, ARRAY_SIZE(names)); /* os status */
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+	lua_createtable(L, 0, STATUS_TOO_LARGE + 1); /* os status */
+	for (int i = STATUS_OK; i <= STATUS_TOO_LARGE; i++) {
 		lua_pushinteger(L, (lua_Integer)i);
-		lua_setfield(L, -2, names[i]);
+		lua_setfield(L, -2, status_name((uint64_t)i));
 	}
 	lua_setfield(L, -2, "status");
 	lua_pop(L, 1);

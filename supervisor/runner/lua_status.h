@@ -10,9 +10,6 @@
 /* In the zygote. */
 void lua_status_open(lua_State *L);
 
-/* TIMEOUT, …; "?" for what is none. */
-const char *lua_status_name(int status);
-
 /* Replace the message on the top by an error object; @name: what was called,
  * or NULL. Whatever is no string becomes one. */
 void lua_status_push_error(lua_State *L, int status, const char *name);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/instance.h"
 #include "base/util.h"
 
 /* The kernel writes space, tab, line feed and backslash as \ooo. */
@@ -105,39 +106,11 @@ static int is_empty(const char *path)
 	return r;
 }
 
-static int make_parents(const char *path)
-{
-	char parent[4096];
-
-	for (const char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
-		size_t size = (size_t)(p - path);
-
-		if (size >= sizeof(parent))
-			return -ENAMETOOLONG;
-		memcpy(parent, path, size);
-		parent[size] = '\0';
-		if (mkdir(parent, 0755) < 0 && errno != EEXIST)
-			return -errno;
-	}
-	return 0;
-}
-
 int mountpoint_prepare(const char *path)
 {
-	struct stat st;
-	int r = make_parents(path);
+	int r = instance_make_dir(path, 0);
 
-	if (r < 0)
-		return r;
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return -errno;
-	if (lstat(path, &st) < 0)
-		return -errno;
-	if (!S_ISDIR(st.st_mode))
-		return -ENOTDIR;
-	if (st.st_uid != geteuid())
-		return -EPERM;
-	return is_empty(path);
+	return r < 0 ? r : is_empty(path);
 }
 
 int mountpoint_mount(const char *path, const char *source, bool allow_other,

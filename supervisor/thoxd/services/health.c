@@ -51,15 +51,8 @@ static const struct definition *definition_of(const struct service_health *h)
 
 static const char *what_was(int code)
 {
-	static const char *const names[] = {
-		[STATUS_ERROR] = "ERROR",     [STATUS_NOT_FOUND] = "NOT_FOUND",
-		[STATUS_DENIED] = "DENIED",   [STATUS_CLOSED] = "CLOSED",
-		[STATUS_TIMEOUT] = "TIMEOUT", [STATUS_CANCELLED] = "CANCELLED",
-		[STATUS_INVALID] = "INVALID", [STATUS_TOO_LARGE] = "TOO_LARGE",
-	};
-
-	if (code > 0 && (size_t)code < ARRAY_SIZE(names) && names[code])
-		return names[code];
+	if (code > STATUS_OK && code <= STATUS_TOO_LARGE)
+		return status_name((uint64_t)code);
 	return "no answer";
 }
 
