@@ -313,7 +313,7 @@ load mount
 		syswrite(F, "new\n") or die; close(F) or die "close: $!"' "$mnt/programs/a"
 	content programs/a new
 	unmount
-	umount "$store"
+	wait_until umount --quiet "$store"
 }
 
 @test "a writer that is killed publishes nothing" {

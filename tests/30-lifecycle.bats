@@ -65,7 +65,8 @@ stop_waiting() { exec 9>&-; }
 	mkdir -m 700 "$other/store"
 	mount --bind "$THOX_DIR/store" "$other/store"
 	THOX_DIR=$other run ! thoxctl status
-	umount "$other/store"
+	# Its keeper ends after it has told why.
+	wait_until umount --quiet "$other/store"
 	assert_output_has "is used by another"
 }
 

@@ -214,7 +214,7 @@ verifiers() {
 	run -0 thoxctl status --json
 	[[ $(jq .store_writable <<<"$output") == false ]]
 	thoxctl shutdown
-	umount "$THOX_DIR/store"
+	wait_until umount --quiet "$THOX_DIR/store"
 }
 
 @test "shutdown unmounts" {
