@@ -236,6 +236,8 @@ static int prepare(struct database *db, const char *program, bool writer)
 			r = database_execute(db,
 					     "PRAGMA synchronous = FULL;"
 					     "PRAGMA wal_autocheckpoint = 0;");
+		if (r == 0)
+			r = query(db, "PRAGMA page_size", &db->page_bytes);
 		sqlite3_wal_hook(db->sqlite, on_wal, db);
 	}
 	if (r == 0)

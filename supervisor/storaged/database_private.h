@@ -31,6 +31,7 @@ struct database {
 	sqlite3_stmt *statements[STATEMENTS];
 	struct mp_writer value; /* of the row that was read last */
 	int wal_frames;
+	int64_t page_bytes;
 	struct database_meta meta; /* as this one committed it */
 	bool has_meta;
 };

@@ -3,11 +3,16 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "storaged/database_private.h"
 #include "storaged/limits.h"
+
+#define WAL_HEADER_BYTES 24 /* of a frame */
+#define WAL_STEP_BYTES	 (16 << 10)
+#define WAL_AHEAD_BYTES	 (1 << 20)
 
 /* Run to the end; there are no rows to see. */
 static int finish(struct database *db, sqlite3_stmt *s)
@@ -79,6 +84,36 @@ static int write_change(struct database *db, const struct change *c)
 	return finish(db, s);
 }
 
+/* As SQLite orders them; what was first is first among equals. */
+static int by_key(const void *a, const void *b)
+{
+	const struct change *x = *(const struct change *const *)a;
+	const struct change *y = *(const struct change *const *)b;
+	size_t least = x->key.size < y->key.size ? x->key.size : y->key.size;
+	int order = memcmp(x->key.p, y->key.p, least);
+
+	if (order == 0)
+		order = (x->key.size > y->key.size) -
+			(x->key.size < y->key.size);
+	return order != 0 ? order : (x > y) - (x < y);
+}
+
+/* In the order of keys, so that each page is taken up once. */
+static int write_changes(struct database *db, const struct batch *b)
+{
+	const struct change **order = calloc(b->count + 1, sizeof(*order));
+	int r = order ? 0 : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && i < b->count; i++)
+		order[i] = &b->changes[i];
+	if (r == 0)
+		qsort(order, b->count, sizeof(*order), by_key);
+	for (size_t i = 0; r == 0 && i < b->count; i++)
+		r = write_change(db, order[i]);
+	free(order);
+	return r;
+}
+
 static bool meta_equal(const struct database_meta *a,
 		       const struct database_meta *b)
 {
@@ -118,16 +153,47 @@ static int shift(struct database *db, int64_t shift_ms)
 	return finish(db, s);
 }
 
+/*
+ * To sync what makes a file longer takes the file system a commit of its own,
+ * to sync what is written over does not. So a WAL that is in use grows ahead
+ * of its frames, by zeros, which are no frames. Nobody else writes to it
+ * between BEGIN and COMMIT.
+ */
+static void grow_ahead(const struct database *db)
+{
+	static const char zeros[WAL_STEP_BYTES];
+	int64_t used = db->wal_frames * (db->page_bytes + WAL_HEADER_BYTES);
+	sqlite3_int64 size, ahead = used;
+	sqlite3_file *wal = NULL;
+
+	if (used < WAL_STEP_BYTES ||
+	    sqlite3_file_control(db->sqlite, "main",
+				 SQLITE_FCNTL_JOURNAL_POINTER,
+				 &wal) != SQLITE_OK ||
+	    !wal || !wal->pMethods ||
+	    wal->pMethods->xFileSize(wal, &size) != SQLITE_OK ||
+	    size > used + WAL_STEP_BYTES)
+		return;
+	if (ahead > WAL_AHEAD_BYTES)
+		ahead = WAL_AHEAD_BYTES;
+	/* A full disk shows in what is really to be written. */
+	for (; size < used + ahead; size += WAL_STEP_BYTES)
+		if (wal->pMethods->xWrite(wal, zeros, WAL_STEP_BYTES, size) !=
+		    SQLITE_OK)
+			return;
+}
+
 int database_commit(struct database *db, const struct batch *b)
 {
 	int r = run(db, BEGIN);
 
 	if (r < 0)
 		return r;
+	grow_ahead(db);
 	if (b->shift_ms)
 		r = shift(db, b->shift_ms);
-	for (size_t i = 0; r == 0 && i < b->count; i++)
-		r = write_change(db, &b->changes[i]);
+	if (r == 0)
+		r = write_changes(db, b);
 	if (r == 0)
 		r = write_meta(db, &b->meta);
 	if (r == 0)

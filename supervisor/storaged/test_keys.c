@@ -1025,6 +1025,84 @@ static void test_one_file(void)
 	CHECK(access(wal, F_OK) < 0);
 }
 
+static off_t wal_size(void)
+{
+	char wal[160];
+	struct stat st;
+
+	snprintf(wal, sizeof(wal), "%s-wal", path);
+	return stat(wal, &st) == 0 ? st.st_size : -1;
+}
+
+/* One synced commit each: 0 to n - 1 for "0", "1" and so on. */
+static void put_synced(int n)
+{
+	char key[16];
+
+	for (int i = 0; i < n; i++) {
+		uint8_t b = (uint8_t)(i % 100);
+
+		snprintf(key, sizeof(key), "%d", i);
+		CHECK_EQ(put_value(key, &b, 1, 0, true), 0);
+		settle();
+	}
+}
+
+/* Verify that the WAL of a database in use grows in few steps, ahead of what
+ * is in it, and that what lies behind its last frame is nothing. */
+static void test_wal_grows_ahead(void)
+{
+	unsigned steps = 0;
+	off_t before, now;
+	char key[16];
+
+	fresh();
+	put_synced(1);
+	CHECK(wal_size() < 16 << 10); /* who writes little takes little */
+	put_synced(40);
+	before = wal_size();
+	for (int i = 0; i < 80; i++) {
+		CHECK_EQ(put("more", i), 0);
+		keys_flush(&keys);
+		settle();
+		now = wal_size();
+		steps += now != before;
+		before = now;
+	}
+	CHECK(steps < 20);
+	crash();
+	CHECK_EQ(wal_size(), before);
+	begin();
+	CHECK_EQ(got("more"), 79);
+	for (int i = 0; i < 40; i++) {
+		snprintf(key, sizeof(key), "%d", i);
+		CHECK_EQ(got(key), i);
+	}
+	put_synced(20); /* it goes on where the frames ended */
+	CHECK_EQ(wal_size(), before);
+	end();
+	CHECK_EQ(wal_size(), -1);
+}
+
+/* Verify that a batch is whole whatever order its keys come in. */
+static void test_batch_in_any_order(void)
+{
+	fresh();
+	CHECK_EQ(put("b", 1), 0);
+	CHECK_EQ(put("aa", 2), 0);
+	CHECK_EQ(put("c", 3), 0);
+	CHECK_EQ(put("a", 4), 0);
+	CHECK_EQ(put("b", 5), 0);
+	CHECK_EQ(removed("c"), 0);
+	CHECK_EQ(put("ab", 6), 0);
+	keys_flush(&keys);
+	settle();
+	crash();
+	begin();
+	CHECK_STR(list(""), "a=4 aa=2 ab=6 b=5 ");
+	end();
+}
+
 /* Verify that compaction gives the space of removed keys back. */
 static void test_compact(void)
 {
@@ -1096,6 +1174,8 @@ int main(void)
 	RUN(test_readable_live);
 	RUN(test_open_few);
 	RUN(test_one_file);
+	RUN(test_wal_grows_ahead);
+	RUN(test_batch_in_any_order);
 	RUN(test_compact);
 	remove_dir();
 	return tap_done();
