@@ -6,9 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
+#if __has_include(<sys/rseq.h>)
+#include <sys/rseq.h>
+#endif
 
 #include "base/tap.h"
 #include "base/util.h"
+#include "runner/rseq.h"
 #include "runner/syscalls.h"
 #include "runner/try_syscall.h"
 
@@ -252,6 +257,24 @@ static void test_zygote_owns_no_signal(void)
 		 TRY_TRAPPED);
 }
 
+/* Verify that the kernel has no place of the zygote's left that it would write
+ * to: it takes the one that libc had again. */
+static void test_rseq_is_left(void)
+{
+#ifdef RSEQ_SIG
+	char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+
+	if (__rseq_size > 0)
+		CHECK_EQ(syscall(SYS_rseq, area, 32, 0, RSEQ_SIG), -1);
+	rseq_leave();
+	if (__rseq_size > 0)
+		CHECK_EQ(syscall(SYS_rseq, area, 32, 0, RSEQ_SIG), 0);
+#endif
+	rseq_leave();
+	rseq_leave(); /* nothing there any more: nothing happens */
+	CHECK(true);
+}
+
 int main(void)
 {
 	if (syscall_filter_build(WHO_RUNNER, &runner_filter) < 0 ||
@@ -264,6 +287,7 @@ int main(void)
 	RUN(test_attacks);
 	RUN(test_zygote_clones_runners_only);
 	RUN(test_zygote_owns_no_signal);
+	RUN(test_rseq_is_left);
 	syscall_filter_deinit(&runner_filter);
 	syscall_filter_deinit(&zygote_filter);
 	return tap_done();

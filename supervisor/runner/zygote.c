@@ -28,6 +28,7 @@
 #include "runner/message.h"
 #include "runner/preempt.h"
 #include "runner/report.h"
+#include "runner/rseq.h"
 #include "runner/runner.h"
 #include "runner/syscalls.h"
 #include "runner/trap.h"
@@ -270,6 +271,7 @@ int zygote_main(struct link *link)
 	int r;
 
 	heap_init();
+	rseq_leave();
 	/* The zone's file is out of reach later. Named by TZ it is read once;
 	 * the default is looked at again each time. */
 	setenv("TZ", ":/etc/localtime", 0);
