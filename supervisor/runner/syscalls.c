@@ -91,7 +91,8 @@ const struct syscall_row syscall_rows[] = {
 	  { INT(0, ITIMER_REAL) } },
 
 	/* what it was handed */
-	{ SCMP_SYS(read), BOTH, "stdin, texts", 0, { { 0 } } },
+	{ SCMP_SYS(read), BOTH, "stdin, texts, links that are waited for", 0,
+	  { { 0 } } },
 	{ SCMP_SYS(write), BOTH, "stdout, stderr, pipes, asking a demand stdin",
 	  0, { { 0 } } },
 	{ SCMP_SYS(writev), BOTH, "libc's last words", 1,
