@@ -12,7 +12,6 @@
 #include "base/util.h"
 #include "rpc/keeper.h"
 #include "thoxd/adopt.h"
-#include "thoxd/budget.h"
 #include "thoxd/holding.h"
 #include "thoxd/policy.h"
 #include "thoxd/record.h"
@@ -100,7 +99,7 @@ static void fill_process(struct record_process *r,
 	r->cpu_ms = run->cpu_ms;
 	r->tasks = run->tasks;
 	r->descriptors = run->descriptors;
-	r->processes = budget_limit(run->budget);
+	r->processes = run->processes;
 	for (unsigned i = 0; i < ARRAY_SIZE(r->has); i++)
 		r->has[i] = run->fds[i] >= 0;
 }

@@ -99,7 +99,7 @@ static void write_limits(struct mp_writer *w, const struct run *run)
 		     3 + !!run->memory_bytes + !!run->cpu_ms + !!run->wall_ms);
 	field_number(w, "tasks", run->tasks);
 	field_number(w, "descriptors", run->descriptors);
-	field_number(w, "processes", budget_limit(run->budget));
+	field_number(w, "processes", run->processes);
 	if (run->memory_bytes)
 		field_number(w, "memory", run->memory_bytes);
 	if (run->cpu_ms)

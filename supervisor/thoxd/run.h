@@ -75,9 +75,10 @@ struct run {
 	struct starter *starter; /* NULL: it left */
 	struct runner *runner;	 /* NULL: waits */
 	struct list list;
-	struct list waiting;	       /* in its zygote, without a runner */
-	struct principal principal;    /* from its birth to its end */
-	struct run_starting *starting; /* owned; NULL: it was told to start */
+	struct list waiting;	    /* in its zygote, without a runner */
+	struct principal principal; /* from its birth to its end */
+	/* owned, in the server's memory for these; NULL: it was told to start */
+	struct run_starting *starting;
 
 	const char *name; /* in texts */
 	const char *runtime;
@@ -89,7 +90,8 @@ struct run {
 	uint64_t grace_ms;
 	uint64_t tasks;
 	uint64_t descriptors;
-	struct budget *budget;	/* of processes that come of it */
+	uint64_t processes;	/* that may come of it */
+	struct budget *budget;	/* of them; NULL: none has come */
 	struct budget *counted; /* where it counts itself; NULL: nowhere */
 	uint64_t rows;
 	uint64_t columns;

@@ -203,12 +203,11 @@ static bool take_rights(struct run *run, const struct run_spec *q)
 /* --- the start message ----------------------------------------------------
  */
 
-static void write_start(struct run *run, const struct run_spec *q)
+static void write_start(const struct run *run, const struct run_spec *q,
+			struct mp_writer *w)
 {
-	struct mp_writer *w = &run->starting->message;
 	static const uint8_t empty_array = 0x90, empty_map = 0x80;
 
-	mp_writer_init_heap(w);
 	mp_write_array(w, 2);
 	mp_write_uint(w, CONTROL_START);
 	mp_write_map(w, 14 + (run->service[0] != 0) + (q->secrets.size > 0) +
@@ -257,20 +256,43 @@ static void write_start(struct run *run, const struct run_spec *q)
 	mp_write_uint(w, run->columns);
 }
 
+/* There may be secrets in it. */
+static void wipe(struct mp_writer *w)
+{
+	if (w->data)
+		explicit_bzero(w->data, w->used);
+}
+
+/* Without memory it is a bad one, as a writer has it, which is not sent. */
+static void make_start(struct run *run, const struct run_spec *q)
+{
+	struct mp_writer *message = &run->starting->message, w;
+	void *copy = NULL;
+
+	mp_writer_init_heap(&w);
+	write_start(run, q, &w);
+	if (mp_writer_end(&w) == 0)
+		copy = transient_alloc(&run->server->starts, w.used);
+	mp_writer_init(message, copy, copy ? w.used : 0);
+	message->bad = !copy;
+	if (copy)
+		mp_write_raw(message, w.data, w.used);
+	wipe(&w);
+	mp_writer_deinit(&w);
+}
+
 void run_drop_start(struct run *run)
 {
 	struct run_starting *st = run->starting;
+	struct transient *t = &run->server->starts;
 
 	run->fds[3] = fd_close(run->fds[3]);
 	if (!st)
 		return;
-	/* there may be secrets in it */
-	if (st->message.data)
-		explicit_bzero(st->message.data, st->message.used);
-	mp_writer_deinit(&st->message);
+	wipe(&st->message);
+	transient_free(t, st->message.data);
 	list_remove(&st->room.list);
-	free(st);
-	run->starting = NULL;
+	run->starting = transient_free(t, st);
 }
 
 /* --- the run --------------------------------------------------------------
@@ -286,7 +308,8 @@ static struct run *run_alloc(struct server *s, const struct run_spec *q,
 					    strlen(service) + 1);
 
 	if (run)
-		run->starting = calloc(1, sizeof(*run->starting));
+		run->starting =
+			transient_alloc(&s->starts, sizeof(*run->starting));
 	if (!run || !run->starting) {
 		free(run);
 		return NULL;
@@ -374,7 +397,7 @@ int run_accept(struct server *s, const struct run_spec *q, int fds[4],
 			      "too many contexts at once");
 	}
 	take_fds(run, fds, p);
-	write_start(run, q);
+	make_start(run, q);
 	*ret_run = run;
 	return 0;
 }

@@ -43,7 +43,7 @@ static struct limits of_run(const struct run *run)
 		.wall_ms = run->wall_ms,
 		.tasks = run->tasks,
 		.descriptors = run->descriptors,
-		.processes = budget_limit(run->budget),
+		.processes = run->processes,
 	};
 }
 
@@ -124,11 +124,34 @@ static int make_timers(struct run *run)
 /* --- for a run ------------------------------------------------------------
  */
 
+/* Most have no children, and need no budget for any. */
+static int make_budget(struct run *run)
+{
+	return run->budget
+		       ? 0
+		       : budget_new(run->counted, run->processes, &run->budget);
+}
+
+static int count(struct run *run, struct run *parent, uint64_t *ret_most)
+{
+	int r = make_budget(parent);
+
+	if (r == 0)
+		r = budget_take(parent->budget, ret_most);
+	if (r < 0)
+		return r;
+	run->counted = parent->budget;
+	/* at once: it may be too deep, and its limit not what it asked for */
+	r = make_budget(run);
+	if (r == 0)
+		run->processes = budget_limit(run->budget);
+	return r;
+}
+
 int run_limits_init(struct run *run, const struct run_spec *q,
 		    uint64_t *ret_most)
 {
-	const struct run *parent =
-		q->parent ? run_of_principal(q->parent) : NULL;
+	struct run *parent = q->parent ? run_of_principal(q->parent) : NULL;
 	const struct config *c = &run->server->config;
 	struct limits usual = parent ? of_run(parent) : defaults(c);
 	bool bounds = parent != NULL;
@@ -140,16 +163,9 @@ int run_limits_init(struct run *run, const struct run_spec *q,
 	run->grace_ms = limit(q->grace_ms, c->grace_ms, false);
 	run->tasks = limit(q->tasks, usual.tasks, bounds);
 	run->descriptors = limit(q->descriptors, usual.descriptors, bounds);
+	run->processes = limit(q->processes, usual.processes, bounds);
 	r = make_timers(run);
-	if (r == 0)
-		r = budget_new(parent ? parent->budget : NULL,
-			       limit(q->processes, usual.processes, bounds),
-			       &run->budget);
-	if (r == 0 && parent)
-		r = budget_take(parent->budget, ret_most);
-	if (r == 0 && parent)
-		run->counted = parent->budget;
-	return r;
+	return r == 0 && parent ? count(run, parent, ret_most) : r;
 }
 
 void run_limits_begin(struct run *run)

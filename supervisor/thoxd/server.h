@@ -13,6 +13,7 @@
 
 #include "base/instance.h"
 #include "base/list.h"
+#include "base/transient.h"
 #include "fs/store.h"
 #include "thoxd/bus.h"
 #include "thoxd/config.h"
@@ -68,7 +69,8 @@ struct server {
 	struct list mount_requests; /* those that wait for the mount */
 	struct list runs;	    /* from their acceptance to their result */
 	unsigned n_runs;
-	unsigned top_next; /* place in them, of top.c */
+	struct transient starts; /* what they need until they are started */
+	unsigned top_next;	 /* place in them, of top.c */
 
 	struct list principals;
 	uint64_t last_serial;

@@ -159,7 +159,7 @@ static void write_limits(struct mp_writer *w, const struct run *run)
 	field_number(w, "wall_ms", run->wall_ms);
 	field_number(w, "tasks", run->tasks);
 	field_number(w, "descriptors", run->descriptors);
-	field_number(w, "processes", budget_limit(run->budget));
+	field_number(w, "processes", run->processes);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const char *at = strstr(file, rows[i].line);
 
