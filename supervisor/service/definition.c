@@ -330,14 +330,22 @@ static void read_text(struct reading *rd)
 
 static int set_name(struct definition *d, const struct definition_source *s)
 {
+	size_t name_size,
+		instance_size = s->instance ? strlen(s->instance) + 1 : 0;
 	struct service_ref ref;
 
 	if (service_ref_parse(s->name, &ref, NULL) < 0 || ref.instance[0] ||
 	    (s->instance && !name_valid(s->instance)))
 		return -EINVAL;
-	d->name = strdup(ref.name);
-	d->instance = s->instance ? strdup(s->instance) : NULL;
-	return d->name && (d->instance || !s->instance) ? 0 : -ENOMEM;
+	name_size = strlen(ref.name) + 1;
+	d->name = malloc(name_size + instance_size);
+	if (!d->name)
+		return -ENOMEM;
+	memcpy(d->name, ref.name, name_size);
+	if (s->instance)
+		d->instance =
+			memcpy(d->name + name_size, s->instance, instance_size);
+	return 0;
 }
 
 static void definition_freep(struct definition **d)
@@ -410,7 +418,6 @@ struct definition *definition_free(struct definition *d)
 	free(d->schedule);
 	free(d->success);
 	free(d->name);
-	free(d->instance);
 	free(d);
 	return NULL;
 }
@@ -425,20 +432,6 @@ bool definition_success(const struct definition *d, int code, int signal)
 		return true;
 	return s && code > 0 && code < 256 &&
 	       (s->codes[code / 64] & 1ULL << code % 64);
-}
-
-void definition_machine_policy(const struct definition *d,
-			       struct machine_policy *ret_policy)
-{
-	*ret_policy = (struct machine_policy){
-		.oneshot = d->type == TYPE_ONESHOT,
-		.reload = d->reload,
-		.terminate_first = d->notify,
-		.start_timeout_ms = d->start_timeout_ms,
-		.stop_timeout_ms = d->stop_timeout_ms,
-		.settle_ms = DEFINITION_SETTLE_MS,
-		.restart = d->restart,
-	};
 }
 
 /* --- names of services --------------------------------------------------- */

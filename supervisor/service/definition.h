@@ -71,7 +71,7 @@ struct definition_success {
 
 struct definition {
 	char *name;	/* of the service, without `.service` */
-	char *instance; /* NULL: none, or a template as such */
+	char *instance; /* behind it; NULL: none, or a template as such */
 	bool is_template;
 
 	/* [service] */
@@ -89,24 +89,21 @@ struct definition {
 	uint64_t instances;	  /* 0: not said */
 	enum definition_type type;
 	enum definition_ready ready;
-	uint64_t start_timeout_ms; /* 0: none */
 	char *schedule_text;	   /* NULL: none */
 	struct schedule *schedule; /* NULL: none */
 	bool catch_up;
-	int reload; /* MACHINE_RELOAD_… */
+
+	/* what its machines go by: [restart], [stop] and the rest of [service],
+	 * with `type`, too */
+	struct machine_policy policy;
 
 	/* [order]: names of services, instances with a colon */
 	struct names requires, wants, after, before, part_of;
 
 	/* [restart] */
-	struct restart_policy restart;
 	struct definition_success *success; /* NULL: 0 alone */
 	char *on_limit; /* the service to start; NULL: fail only */
 	enum definition_group policy_group;
-
-	/* [stop] */
-	uint64_t stop_timeout_ms;
-	bool notify;
 
 	/* [health] */
 	uint64_t watchdog_ms; /* 0: none */
@@ -174,8 +171,6 @@ void definition_reason(const struct definition_notes *notes, const char *name,
 
 /* Does such an end count as a success? @signal 0: it exited with @code. */
 bool definition_success(const struct definition *d, int code, int signal);
-void definition_machine_policy(const struct definition *d,
-			       struct machine_policy *ret_policy);
 
 /* The keys there are, from 0 on; false behind the last. `env.NAME` and
  * `secret.NAME` stand for all of their kind. */

@@ -24,8 +24,8 @@ void definition_set_defaults(struct reading *rd)
 {
 	struct definition *d = rd->d;
 
-	d->start_timeout_ms = 30000;
-	d->restart = (struct restart_policy){
+	d->policy.start_timeout_ms = 30000;
+	d->policy.restart = (struct restart_policy){
 		.when = RESTART_ON_FAILURE,
 		.limit = 10,
 		.limit_ms = 300000,
@@ -35,8 +35,9 @@ void definition_set_defaults(struct reading *rd)
 		.factor = 2,
 		.jitter = 0.1,
 	};
-	d->stop_timeout_ms = 10000;
-	d->notify = true;
+	d->policy.stop_timeout_ms = 10000;
+	d->policy.terminate_first = true;
+	d->policy.settle_ms = DEFINITION_SETTLE_MS;
 	d->interval_ms = 10000;
 	d->failures = 3;
 	d->log_keep = 8;
@@ -57,18 +58,19 @@ static void fill_in(struct reading *rd)
 
 	if (d->schedule_text && !given(rd, "service", "type"))
 		d->type = TYPE_ONESHOT;
+	d->policy.oneshot = d->type == TYPE_ONESHOT;
 	if (d->type == TYPE_ONESHOT && !given(rd, "restart", "policy"))
-		d->restart.when = RESTART_NEVER;
+		d->policy.restart.when = RESTART_NEVER;
 	if (d->type == TYPE_ONESHOT && !given(rd, "service", "start-timeout"))
-		d->start_timeout_ms = 0;
+		d->policy.start_timeout_ms = 0;
 	if (!given(rd, "restart", "max-delay") &&
-	    d->restart.max_delay_ms < d->restart.delay_ms)
-		d->restart.max_delay_ms = d->restart.delay_ms;
+	    d->policy.restart.max_delay_ms < d->policy.restart.delay_ms)
+		d->policy.restart.max_delay_ms = d->policy.restart.delay_ms;
 	if (!given(rd, "service", "provides") &&
 	    wire_check_name(d->name, strlen(d->name)) &&
 	    names_add(&d->provides, d->name, strlen(d->name)) < 0)
 		rd->error = -ENOMEM;
-	say_none(&d->start_timeout_ms);
+	say_none(&d->policy.start_timeout_ms);
 	say_none(&d->idle_timeout_ms);
 	say_none(&d->watchdog_ms);
 }
@@ -93,7 +95,7 @@ static void check_kinds(struct reading *rd)
 		note_error(rd, 0,
 			   "no program is named: [service] program = "
 			   "NAME");
-	if (d->type == TYPE_ONESHOT && d->restart.when == RESTART_ALWAYS)
+	if (d->type == TYPE_ONESHOT && d->policy.restart.when == RESTART_ALWAYS)
 		note_error(
 			rd,
 			first_line(rd, "restart", "policy", "service", "type"),
@@ -132,7 +134,7 @@ static void check_names(struct reading *rd)
 
 static void check_delays(struct reading *rd)
 {
-	const struct restart_policy *p = &rd->d->restart;
+	const struct restart_policy *p = &rd->d->policy.restart;
 
 	if (p->max_delay_ms < p->delay_ms)
 		note_error(rd,
@@ -276,17 +278,17 @@ static bool not_by_call(const struct definition *d)
 
 static bool never_restarted(const struct definition *d)
 {
-	return d->restart.when == RESTART_NEVER;
+	return d->policy.restart.when == RESTART_NEVER;
 }
 
 static bool always_restarted(const struct definition *d)
 {
-	return d->restart.when == RESTART_ALWAYS;
+	return d->policy.restart.when == RESTART_ALWAYS;
 }
 
 static bool no_limit(const struct definition *d)
 {
-	return d->restart.limit == 0;
+	return d->policy.restart.limit == 0;
 }
 
 static bool ready_at_once(const struct definition *d)
@@ -296,7 +298,7 @@ static bool ready_at_once(const struct definition *d)
 
 static bool killed_at_once(const struct definition *d)
 {
-	return !d->notify;
+	return !d->policy.terminate_first;
 }
 
 static bool unchecked(const struct definition *d)
@@ -306,7 +308,8 @@ static bool unchecked(const struct definition *d)
 
 static bool constant_delay(const struct definition *d)
 {
-	return d->restart.factor == 1 && d->restart.when != RESTART_NEVER;
+	return d->policy.restart.factor == 1 &&
+	       d->policy.restart.when != RESTART_NEVER;
 }
 
 static bool unnamed_template(const struct definition *d)
@@ -364,8 +367,8 @@ static void warn_of_the_rest(struct reading *rd)
 {
 	const struct definition *d = rd->d;
 
-	if (d->restart.when != RESTART_NEVER &&
-	    !restart_limit_reachable(&d->restart))
+	if (d->policy.restart.when != RESTART_NEVER &&
+	    !restart_limit_reachable(&d->policy.restart))
 		note_warning(rd, line_of(rd, "restart", "limit"),
 			     "limit is never reached: its restarts alone, "
 			     "with their delays, take longer than its time");

@@ -58,7 +58,6 @@ static void check_secrets(const struct names *names)
 
 static void check(const struct definition *d)
 {
-	struct machine_policy policy;
 
 	assert(d->program && name_valid(d->program));
 	assert(!d->runtime || name_valid(d->runtime));
@@ -77,12 +76,12 @@ static void check(const struct definition *d)
 	check_secrets(&d->secrets);
 	assert(d->args.n <= DEFINITION_ARGS_MAX);
 	assert(d->env.n <= DEFINITION_ENV_MAX);
-	assert(d->restart.factor >= 1 && d->restart.factor <= 100);
-	assert(d->restart.jitter >= 0 && d->restart.jitter <= 1);
+	assert(d->policy.restart.factor >= 1 &&
+	       d->policy.restart.factor <= 100);
+	assert(d->policy.restart.jitter >= 0 && d->policy.restart.jitter <= 1);
 	assert(!d->schedule_text || schedule_comes(d->schedule));
 	assert(definition_success(d, 0, 0));
-	definition_machine_policy(d, &policy);
-	assert(policy.stop_timeout_ms > 0);
+	assert(d->policy.stop_timeout_ms > 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -52,7 +52,7 @@ static void begin(struct machine *m)
 		return;
 	}
 	m->present[SLOT_MAIN] = true;
-	set_timer(m, SLOT_MAIN, m->policy.start_timeout_ms);
+	set_timer(m, SLOT_MAIN, m->policy->start_timeout_ms);
 	enter(m, MACHINE_STARTING);
 }
 
@@ -84,7 +84,7 @@ static void end(struct machine *m, bool failed, bool at_once)
 		m->trial = false;
 		m->ops->reject(m, m->reason);
 	}
-	switch (restart_decide(&m->restart, &m->policy.restart, failed, ran_ms,
+	switch (restart_decide(&m->restart, &m->policy->restart, failed, ran_ms,
 			       now_ms, m->ops->chance(m), &delay_ms)) {
 	case RESTART_YES:
 		if (delay_ms == 0 && at_once) {
@@ -105,9 +105,9 @@ static void end(struct machine *m, bool failed, bool at_once)
 static void reload(struct machine *m)
 {
 	m->reload_again = false;
-	if (m->policy.reload == MACHINE_RELOAD_EVENT)
+	if (m->policy->reload == MACHINE_RELOAD_EVENT)
 		m->ops->tell_reload(m);
-	if (m->policy.reload != MACHINE_RELOAD_RESTART)
+	if (m->policy->reload != MACHINE_RELOAD_RESTART)
 		return;
 	if (m->present[SLOT_OTHER]) {
 		m->reload_again = true; /* when the last one has left */
@@ -120,7 +120,7 @@ static void reload(struct machine *m)
 	}
 	m->present[SLOT_OTHER] = true;
 	m->reason = REASON_NONE;
-	set_timer(m, SLOT_OTHER, m->policy.start_timeout_ms);
+	set_timer(m, SLOT_OTHER, m->policy->start_timeout_ms);
 	enter(m, MACHINE_RELOADING);
 }
 
@@ -138,7 +138,7 @@ static void settle(struct machine *m)
 	m->trial = true;
 	m->reason = REASON_NONE;
 	m->ready_ms = m->ops->now_ms(m);
-	m->ops->set_timer(m, SLOT_MAIN, m->policy.settle_ms);
+	m->ops->set_timer(m, SLOT_MAIN, m->policy->settle_ms);
 	enter(m, MACHINE_SETTLING);
 }
 
@@ -159,11 +159,11 @@ static void reject(struct machine *m, enum machine_reason why)
 
 static void let_go(struct machine *m, enum machine_slot slot)
 {
-	if (m->policy.terminate_first)
+	if (m->policy->terminate_first)
 		m->ops->terminate(m, slot);
 	else
 		m->ops->kill(m, slot);
-	m->ops->set_timer(m, slot, m->policy.stop_timeout_ms);
+	m->ops->set_timer(m, slot, m->policy->stop_timeout_ms);
 }
 
 /* All that is there is to end; end_of_stop() is when it has. */
@@ -234,7 +234,7 @@ static void other_stays(struct machine *m)
 	if (!m->present[SLOT_OTHER])
 		return;
 	m->ops->kill(m, SLOT_OTHER);
-	m->ops->set_timer(m, SLOT_OTHER, m->policy.stop_timeout_ms);
+	m->ops->set_timer(m, SLOT_OTHER, m->policy->stop_timeout_ms);
 }
 
 /* --- INACTIVE, BACK_OFF, FAILED, DONE ------------------------------------ */
@@ -269,7 +269,7 @@ static void failed_reset(struct machine *m)
 
 static void starting_ready(struct machine *m)
 {
-	if (m->policy.oneshot) /* its end is what counts */
+	if (m->policy->oneshot) /* its end is what counts */
 		return;
 	m->ops->clear_timer(m, SLOT_MAIN);
 	m->ready_ms = m->ops->now_ms(m);
@@ -281,13 +281,13 @@ static void starting_ready(struct machine *m)
 
 static void starting_exit_ok(struct machine *m)
 {
-	m->reason = m->policy.oneshot ? REASON_EXITED : REASON_NOT_READY;
-	end(m, !m->policy.oneshot, true);
+	m->reason = m->policy->oneshot ? REASON_EXITED : REASON_NOT_READY;
+	end(m, !m->policy->oneshot, true);
 }
 
 static void starting_exit_failed(struct machine *m)
 {
-	m->reason = m->policy.oneshot ? REASON_EXITED : REASON_NOT_READY;
+	m->reason = m->policy->oneshot ? REASON_EXITED : REASON_NOT_READY;
 	end(m, true, true);
 }
 
@@ -337,7 +337,7 @@ static void reloading_exit(struct machine *m)
 	m->trial = true;
 	m->reason = REASON_EXITED;
 	m->ready_ms = 0;
-	set_timer(m, SLOT_MAIN, m->policy.start_timeout_ms);
+	set_timer(m, SLOT_MAIN, m->policy->start_timeout_ms);
 	enter(m, MACHINE_STARTING);
 }
 
@@ -430,7 +430,7 @@ static void stopping_timeout(struct machine *m)
 	if (!m->present[SLOT_MAIN])
 		return;
 	m->ops->kill(m, SLOT_MAIN);
-	m->ops->set_timer(m, SLOT_MAIN, m->policy.stop_timeout_ms);
+	m->ops->set_timer(m, SLOT_MAIN, m->policy->stop_timeout_ms);
 }
 
 /* --- the table ----------------------------------------------------------- */
@@ -578,7 +578,11 @@ bool machine_handles(enum machine_state state, enum machine_event event)
 
 void machine_init(struct machine *m, const struct machine_ops *ops)
 {
-	*m = (struct machine){ .ops = ops, .state = MACHINE_INACTIVE };
+	static const struct machine_policy none;
+
+	*m = (struct machine){ .ops = ops,
+			       .policy = &none,
+			       .state = MACHINE_INACTIVE };
 }
 
 void machine_deinit(struct machine *m)
@@ -600,20 +604,20 @@ void machine_adopt(struct machine *m, enum machine_state state, bool main,
 		m->ready_ms = m->changed_ms;
 	m->trial = state == MACHINE_SETTLING;
 	if (state == MACHINE_STARTING)
-		ms = m->policy.start_timeout_ms;
+		ms = m->policy->start_timeout_ms;
 	else if (state == MACHINE_SETTLING)
-		ms = m->policy.settle_ms;
+		ms = m->policy->settle_ms;
 	else if (state == MACHINE_STOPPING)
-		ms = m->policy.stop_timeout_ms;
+		ms = m->policy->stop_timeout_ms;
 	else if (state == MACHINE_BACK_OFF)
-		ms = m->policy.restart.delay_ms;
+		ms = m->policy->restart.delay_ms;
 	if (ms > 0)
 		m->ops->set_timer(m, SLOT_MAIN, ms);
 	if (other && state != MACHINE_SETTLING)
 		m->ops->set_timer(m, SLOT_OTHER,
 				  state == MACHINE_RELOADING
-					  ? m->policy.start_timeout_ms
-					  : m->policy.stop_timeout_ms);
+					  ? m->policy->start_timeout_ms
+					  : m->policy->stop_timeout_ms);
 }
 
 bool machine_active(const struct machine *m)

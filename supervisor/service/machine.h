@@ -107,8 +107,8 @@ struct machine_ops {
 	void (*over_limit)(struct machine *m);
 };
 
-/* The parts of a definition that decide; copied when a process is made, so
- * that a changed definition holds from the next start on. */
+/* The parts of a definition that decide: of the one that the last process was
+ * made by, so that a changed one holds from the next start on. */
 struct machine_policy {
 	bool oneshot;
 	bool terminate_first; /* else stopping kills */
@@ -126,7 +126,7 @@ struct machine_policy {
 /* Embedded by its owner, who finds itself by container_of. */
 struct machine {
 	const struct machine_ops *ops;
-	struct machine_policy policy;
+	const struct machine_policy *policy; /* borrowed, never NULL */
 	enum machine_state state;
 	enum machine_reason reason;
 	bool present[SLOT_COUNT]; /* a process is in the slot */
@@ -139,7 +139,8 @@ struct machine {
 	struct restart restart;
 };
 
-/* life: INACTIVE, without processes. deinit must not leave any behind. */
+/* life: INACTIVE, without processes, under a policy of zeros. deinit must not
+ * leave any behind. */
 void machine_init(struct machine *m, const struct machine_ops *ops);
 void machine_deinit(struct machine *m);
 

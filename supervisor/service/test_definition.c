@@ -80,13 +80,13 @@ static void test_defaults(void)
 	CHECK(!d->autostart && !d->is_template);
 	CHECK_EQ(d->type, TYPE_SIMPLE);
 	CHECK_EQ(d->ready, READY_START);
-	CHECK_EQ(d->reload, MACHINE_RELOAD_NONE);
-	CHECK_EQ(d->restart.when, RESTART_ON_FAILURE);
-	CHECK_EQ(d->restart.delay_ms, 100);
-	CHECK_EQ(d->restart.limit, 10);
-	CHECK_EQ(d->start_timeout_ms, 30000);
-	CHECK_EQ(d->stop_timeout_ms, 10000);
-	CHECK(d->notify);
+	CHECK_EQ(d->policy.reload, MACHINE_RELOAD_NONE);
+	CHECK_EQ(d->policy.restart.when, RESTART_ON_FAILURE);
+	CHECK_EQ(d->policy.restart.delay_ms, 100);
+	CHECK_EQ(d->policy.restart.limit, 10);
+	CHECK_EQ(d->policy.start_timeout_ms, 30000);
+	CHECK_EQ(d->policy.stop_timeout_ms, 10000);
+	CHECK(d->policy.terminate_first);
 	CHECK_EQ(d->memory_bytes, 0);
 	CHECK(definition_success(d, 0, 0));
 	CHECK(!definition_success(d, 1, 0));
@@ -188,28 +188,28 @@ static void test_every_key(void)
 	CHECK_EQ(d->idle_timeout_ms, 300000);
 	CHECK_EQ(d->instances, 4);
 	CHECK_EQ(d->ready, READY_BIND);
-	CHECK_EQ(d->start_timeout_ms, 5000);
-	CHECK_EQ(d->reload, MACHINE_RELOAD_RESTART);
+	CHECK_EQ(d->policy.start_timeout_ms, 5000);
+	CHECK_EQ(d->policy.reload, MACHINE_RELOAD_RESTART);
 	CHECK_STR(joined(&d->requires), "db|worker:blue");
 	CHECK_STR(joined(&d->wants), "mail");
 	CHECK_STR(joined(&d->after), "net");
 	CHECK_STR(joined(&d->before), "end");
 	CHECK_STR(joined(&d->part_of), "all");
-	CHECK_EQ(d->restart.delay_ms, 1000);
-	CHECK_EQ(d->restart.max_delay_ms, 60000);
-	CHECK(d->restart.factor == 1.5);
-	CHECK(d->restart.jitter == 0.25);
-	CHECK_EQ(d->restart.reset_after_ms, 30000);
-	CHECK_EQ(d->restart.limit, 7);
-	CHECK_EQ(d->restart.limit_ms, 600000);
+	CHECK_EQ(d->policy.restart.delay_ms, 1000);
+	CHECK_EQ(d->policy.restart.max_delay_ms, 60000);
+	CHECK(d->policy.restart.factor == 1.5);
+	CHECK(d->policy.restart.jitter == 0.25);
+	CHECK_EQ(d->policy.restart.reset_after_ms, 30000);
+	CHECK_EQ(d->policy.restart.limit, 7);
+	CHECK_EQ(d->policy.restart.limit_ms, 600000);
 	CHECK(definition_success(d, 3, 0) && definition_success(d, 0, 0));
 	CHECK(definition_success(d, 0, SIGTERM));
 	CHECK(definition_success(d, 0, SIGKILL));
 	CHECK(!definition_success(d, 0, SIGSEGV));
 	CHECK_STR(d->on_limit, "rescue");
 	CHECK_EQ(d->policy_group, GROUP_REST);
-	CHECK_EQ(d->stop_timeout_ms, 3000);
-	CHECK(d->notify);
+	CHECK_EQ(d->policy.stop_timeout_ms, 3000);
+	CHECK(d->policy.terminate_first);
 	CHECK_EQ(d->watchdog_ms, 10000);
 	CHECK_STR(d->check, "greeter.ping");
 	CHECK_EQ(d->interval_ms, 1500);
@@ -752,14 +752,18 @@ static void test_the_man_page_has_every_key(void)
 /* Verify the policy that a machine is given. */
 static void test_machine_policy(void)
 {
-	struct machine_policy p;
+	const struct machine_policy *p;
 
 	CHECK_EQ(parse_more("type = oneshot\n[stop]\nnotify = no\n"), 0);
-	definition_machine_policy(d, &p);
-	CHECK(p.oneshot && !p.terminate_first);
-	CHECK_EQ(p.start_timeout_ms, 0); /* a oneshot takes its time */
-	CHECK_EQ(p.restart.when, RESTART_NEVER);
-	CHECK_EQ(p.settle_ms, DEFINITION_SETTLE_MS);
+	p = &d->policy;
+	CHECK(p->oneshot && !p->terminate_first);
+	CHECK_EQ(p->start_timeout_ms, 0); /* a oneshot takes its time */
+	CHECK_EQ(p->restart.when, RESTART_NEVER);
+	CHECK_EQ(p->settle_ms, DEFINITION_SETTLE_MS);
+	CHECK_EQ(parse_more("schedule = hourly\n"), 0);
+	CHECK(d->policy.oneshot);
+	CHECK_EQ(parse_more(""), 0);
+	CHECK(!d->policy.oneshot);
 }
 
 int main(void)

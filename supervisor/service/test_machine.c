@@ -146,7 +146,7 @@ static const struct machine_ops ops = {
 	.over_limit = on_over_limit,
 };
 
-static const struct machine_policy policy = {
+static const struct machine_policy usual = {
 	.reload = MACHINE_RELOAD_RESTART,
 	.terminate_first = true,
 	.start_timeout_ms = MS_START,
@@ -160,12 +160,14 @@ static const struct machine_policy policy = {
 		     .reset_after_ms = 10000,
 		     .factor = 2 },
 };
+static struct machine_policy policy;
 
 static void setup(void)
 {
 	machine_deinit(&m);
 	machine_init(&m, &ops);
-	m.policy = policy;
+	policy = usual;
+	m.policy = &policy;
 	did[0] = '\0';
 	timers[0] = timers[1] = 0;
 	now = 1000;
@@ -219,7 +221,7 @@ static void bring_into(enum machine_state state)
 
 	setup();
 	if (state == MACHINE_FAILED)
-		m.policy.restart.when = RESTART_NEVER;
+		policy.restart.when = RESTART_NEVER;
 	for (unsigned i = 0; i < ways[state].n; i++)
 		machine_handle(&m, ways[state].events[i]);
 	did[0] = '\0';
@@ -460,8 +462,8 @@ static void test_nothing_is_stuck(void)
 static void test_oneshot(void)
 {
 	setup();
-	m.policy.oneshot = true;
-	m.policy.restart.when = RESTART_NEVER;
+	policy.oneshot = true;
+	policy.restart.when = RESTART_NEVER;
 	send(MACHINE_EV_START);
 	send(MACHINE_EV_READY);
 	CHECK_EQ(m.state, MACHINE_STARTING);
@@ -508,7 +510,7 @@ static void test_exits_for_ever(void)
 static void test_spawn_fails(void)
 {
 	setup();
-	m.policy.restart.limit = 10;
+	policy.restart.limit = 10;
 	spawn_fails = true;
 	send(MACHINE_EV_START);
 	CHECK_EQ(m.state, MACHINE_BACK_OFF);
@@ -772,11 +774,11 @@ static void test_leaving_process(void)
 static void test_other_reloads(void)
 {
 	bring_into(MACHINE_RUNNING);
-	m.policy.reload = MACHINE_RELOAD_EVENT;
+	policy.reload = MACHINE_RELOAD_EVENT;
 	send(MACHINE_EV_RELOAD);
 	CHECK_EQ(m.state, MACHINE_RUNNING);
 	CHECK_STR(did, "tell-reload");
-	m.policy.reload = MACHINE_RELOAD_NONE;
+	policy.reload = MACHINE_RELOAD_NONE;
 	send(MACHINE_EV_RELOAD);
 	CHECK_EQ(m.state, MACHINE_RUNNING);
 	CHECK_STR(did, "");
@@ -786,7 +788,7 @@ static void test_other_reloads(void)
 static void test_without_notice(void)
 {
 	bring_into(MACHINE_RUNNING);
-	m.policy.terminate_first = false;
+	policy.terminate_first = false;
 	send(MACHINE_EV_STOP);
 	CHECK_STR(did, "kill-main");
 	CHECK_EQ(timers[SLOT_MAIN], MS_STOP + 1);
@@ -796,7 +798,7 @@ static void test_without_notice(void)
 static void test_without_start_timeout(void)
 {
 	setup();
-	m.policy.start_timeout_ms = 0;
+	policy.start_timeout_ms = 0;
 	send(MACHINE_EV_START);
 	CHECK_EQ(timers[SLOT_MAIN], 0);
 }
@@ -806,7 +808,7 @@ static void test_without_start_timeout(void)
 static void test_always(void)
 {
 	bring_into(MACHINE_RUNNING);
-	m.policy.restart.when = RESTART_ALWAYS;
+	policy.restart.when = RESTART_ALWAYS;
 	send(MACHINE_EV_EXIT_OK);
 	CHECK_EQ(m.state, MACHINE_STARTING);
 	send(MACHINE_EV_READY);

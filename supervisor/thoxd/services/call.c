@@ -90,7 +90,7 @@ static const char *why_not(const struct service *sv)
 
 static uint64_t patience_ms(const struct service *sv)
 {
-	return sv->config->definition->start_timeout_ms;
+	return sv->config->definition->policy.start_timeout_ms;
 }
 
 int services_call(struct services *m, struct mp_bytes name, bool again,

@@ -74,7 +74,7 @@ static void leave(struct service *sv)
 			sv->leaving += service_process_leave(p);
 	}
 	/* who does not leave is not waited for longer than for a stop */
-	ask_after(sv, sv->config->definition->stop_timeout_ms);
+	ask_after(sv, sv->config->definition->policy.stop_timeout_ms);
 	service_idle_left(sv);
 }
 

@@ -284,6 +284,15 @@ void instance_init(struct service_instance *in, struct service *sv,
 	list_init(&in->changed);
 }
 
+void instance_go_by(struct service_instance *in, struct service_config *config)
+{
+	struct service_config *was = in->config;
+
+	in->config = service_config_ref(config);
+	in->machine.policy = &config->definition->policy;
+	service_config_unref(was);
+}
+
 void instance_deinit(struct service_instance *in)
 {
 	adopt_drop_instance(in);
@@ -291,6 +300,7 @@ void instance_deinit(struct service_instance *in)
 	for (int slot = 0; slot < SLOT_COUNT; slot++)
 		in->process[slot] = service_process_free(in->process[slot]);
 	machine_deinit(&in->machine);
+	service_config_unref(in->config);
 	if (in->last)
 		free(in->last->detail);
 	free(in->last);
@@ -364,15 +374,14 @@ static void restore_machine(struct service_instance *in,
 {
 	struct machine *m = &in->machine;
 	const struct service_process *p = in->process[SLOT_MAIN];
-	const struct service_config *config =
-		p ? p->config : in->service->config;
+	struct service_config *config = p ? p->config : in->service->config;
 	bool present[SLOT_COUNT];
 	enum machine_state state;
 
 	memcpy(present, r->present, sizeof(present));
 	state = without_unborn(in, r, present);
 	if (config)
-		definition_machine_policy(config->definition, &m->policy);
+		instance_go_by(in, config);
 	machine_adopt(m, state, present[SLOT_MAIN], present[SLOT_OTHER]);
 	m->reason = r->reason;
 	m->start_again = r->start_again;

@@ -380,7 +380,7 @@ int service_process_start(struct service_instance *in, enum machine_slot slot)
 	}
 	p->instance = in;
 	in->process[slot] = p;
-	definition_machine_policy(p->config->definition, &in->machine.policy);
+	instance_go_by(in, p->config);
 	r = begin(p, slot == SLOT_OTHER);
 	if (r < 0) {
 		log_warnx("service %s: no process could be started: %s",

@@ -492,7 +492,8 @@ static int check(struct request *q, const struct chosen *c)
 			return request_complain(q, STATUS_ERROR,
 						"%s does not run", sv->name);
 		if (order == SERVICE_RELOAD &&
-		    sv->config->definition->reload == MACHINE_RELOAD_NONE)
+		    sv->config->definition->policy.reload ==
+			    MACHINE_RELOAD_NONE)
 			return request_complain(
 				q, STATUS_ERROR,
 				"%s cannot reload: its definition has no "

@@ -85,6 +85,7 @@ struct service_instance {
 	struct service *service;
 	unsigned number; /* from 1; 0: the only one */
 	struct machine machine;
+	struct service_config *config; /* that it goes by; NULL: none yet */
 	struct service_process *process[SLOT_COUNT];
 	struct service_process *dying; /* whose end is being told */
 	ev_timer timer;		       /* for the first of what comes due */
@@ -178,6 +179,8 @@ void instance_init(struct service_instance *in, struct service *sv,
 		   unsigned number);
 void instance_deinit(struct service_instance *in);
 void instance_handle(struct service_instance *in, enum machine_event event);
+/* Its machine goes by that from now on. */
+void instance_go_by(struct service_instance *in, struct service_config *config);
 void instance_name(const struct service_instance *in,
 		   char ret[SERVICE_NAME_BYTES + 16]);
 /* As it was in an earlier thoxd, with the processes that it has. */

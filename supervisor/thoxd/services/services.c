@@ -192,7 +192,7 @@ static void program_changed(struct services *m, const struct store_entry *e)
 			sv->config ? sv->config->definition : NULL;
 
 		if (d && !d->program_version &&
-		    d->reload != MACHINE_RELOAD_NONE &&
+		    d->policy.reload != MACHINE_RELOAD_NONE &&
 		    same_program(d->program, e->name))
 			service_program_changed(sv, e);
 	}
