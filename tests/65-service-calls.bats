@@ -44,6 +44,37 @@ asks() {
 	state_is web inactive
 }
 
+@test "it restarts one, too, and has it reload" {
+	thoxctl start web
+	first=$(pid_of_service web)
+	asks '"service.reload web" "service.restart web"'
+	wait_until logged asks "service.restart	web	0	running"
+	logged asks "service.reload	web	1	its definition has no reload"
+	second=$(pid_of_service web)
+	[[ $first != "$second" ]]
+
+	define web 'program = stay' 'reload = restart'
+	asks '"service.restart web" "service.reload web"'
+	wait_until logged asks "service.reload	web	0	reloading"
+	[[ $(pid_of_service web) != "$second" ]]
+	thoxctl stop web
+	asks '"service.reload web"'
+	wait_until logged asks "service.reload	web	1	it does not run"
+}
+
+@test "a reload that the new process does not survive is told" {
+	install_program stay 'local keys = require("storage").keys()
+		if keys:get("been") then os.exit(1) end
+		keys:set("been", true)
+		os.ready()
+		os.sleep(600)'
+	define web 'program = stay' 'reload = restart' 'ready = notify'
+	thoxctl start web
+	asks '"service.reload web"'
+	wait_until logged asks "service.reload	web	1	it is running: "
+	state_is web running
+}
+
 @test "without the right there is nothing to be had" {
 	asks '"service.start db" "service.stop db" "service.status db"'
 	wait_until logged asks "service.start	db	3	"

@@ -57,6 +57,8 @@ static const struct native_name names[] = {
 	{ "runtime.set", native_store_set, NATIVE_POLICY },
 	/* and the policy of running */
 	{ "service.list", native_service_list, NATIVE_POLICY },
+	{ "service.reload", native_service_reload, NATIVE_POLICY },
+	{ "service.restart", native_service_restart, NATIVE_POLICY },
 	{ "service.start", native_service_start, NATIVE_POLICY },
 	{ "service.status", native_service_status, NATIVE_POLICY },
 	{ "service.stop", native_service_stop, NATIVE_POLICY },

@@ -1,5 +1,6 @@
 /*
- * Step 9: a process asks about services, and has them started and stopped.
+ * Step 9: a process asks about services, and has them started, stopped and
+ * reloaded.
  *
  * What a user may ask for over the control socket, for those services that the
  * process's policy lets it run.
@@ -17,12 +18,18 @@
 #include "thoxd/services/service.h"
 #include "thoxd/services/status.h"
 
+enum wish {
+	WISH_UP,
+	WISH_DOWN,
+	WISH_RELOADED,
+};
+
 /* A call that is kept until its service is as was asked. */
 struct asked {
 	struct list list; /* of services.asked */
 	struct native_call *call;
 	struct service *service;
-	bool stop;
+	enum wish wish;
 };
 
 /* --- which one ------------------------------------------------------------ */
@@ -116,7 +123,8 @@ static const char *why(const struct service *sv)
 		const struct service_instance *in = &sv->instances[i];
 
 		if (in->machine.state == MACHINE_FAILED ||
-		    in->machine.state == MACHINE_BACK_OFF)
+		    in->machine.state == MACHINE_BACK_OFF ||
+		    in->machine.reason == REASON_REJECTED)
 			return in->detail ? in->detail
 					  : machine_reason_text(
 						    in->machine.reason);
@@ -124,20 +132,35 @@ static const char *why(const struct service *sv)
 	return sv->failure ? sv->failure : "";
 }
 
-/* NATIVE_LATER: it is not done yet. */
-static int look(struct native_call *c, const struct service *sv, bool stop)
+static bool waits(const struct service *sv, enum wish wish)
 {
 	enum job_kind job = jobs_of(sv->services->jobs, sv->node, NULL);
 
-	if (job != JOB_NONE && (stop || !service_backs_off(sv)))
+	if (wish == WISH_RELOADED)
+		return service_reloads(sv);
+	return job != JOB_NONE && (wish == WISH_DOWN || !service_backs_off(sv));
+}
+
+static bool fulfilled(const struct service *sv, enum wish wish)
+{
+	if (wish == WISH_DOWN)
+		return service_idle(sv);
+	return service_up(sv) &&
+	       (wish != WISH_RELOADED || !service_rejected(sv));
+}
+
+/* NATIVE_LATER: it is not done yet. */
+static int look(struct native_call *c, const struct service *sv, enum wish wish)
+{
+	if (waits(sv, wish))
 		return NATIVE_LATER;
-	if (stop ? service_idle(sv) : service_up(sv))
+	if (fulfilled(sv, wish))
 		return tell_state(c, sv);
 	return native_complain(c, STATUS_ERROR, "it is %s: %.200s",
 			       machine_state_name(service_state(sv)), why(sv));
 }
 
-static int keep(struct native_call *c, struct service *sv, bool stop)
+static int keep(struct native_call *c, struct service *sv, enum wish wish)
 {
 	struct asked *a = calloc(1, sizeof(*a));
 
@@ -145,14 +168,22 @@ static int keep(struct native_call *c, struct service *sv, bool stop)
 		return native_complain(c, STATUS_ERROR, "%s", strerror(ENOMEM));
 	a->call = c;
 	a->service = sv;
-	a->stop = stop;
+	a->wish = wish;
 	c->user = a;
 	c->on_drop = on_drop;
 	list_append(&sv->services->asked, &a->list);
 	return NATIVE_LATER;
 }
 
-int native_service_start(struct native_call *c)
+static int look_or_keep(struct native_call *c, struct service *sv,
+			enum wish wish)
+{
+	int status = look(c, sv, wish);
+
+	return status == NATIVE_LATER ? keep(c, sv, wish) : status;
+}
+
+static int bring_up(struct native_call *c, enum services_order order)
 {
 	struct service *sv = NULL;
 	int status = read_service(c, &sv);
@@ -167,9 +198,18 @@ int native_service_start(struct native_call *c)
 	sv->rerun = true;
 	sv->by_call = false;
 	service_set_text(&sv->failure, NULL);
-	services_order_one(sv->services, SERVICES_START, sv);
-	status = look(c, sv, false);
-	return status == NATIVE_LATER ? keep(c, sv, false) : status;
+	services_order_one(sv->services, order, sv);
+	return look_or_keep(c, sv, WISH_UP);
+}
+
+int native_service_start(struct native_call *c)
+{
+	return bring_up(c, SERVICES_START);
+}
+
+int native_service_restart(struct native_call *c)
+{
+	return bring_up(c, SERVICES_RESTART);
 }
 
 int native_service_stop(struct native_call *c)
@@ -180,8 +220,22 @@ int native_service_stop(struct native_call *c)
 	if (status != STATUS_OK)
 		return status;
 	services_order_one(sv->services, SERVICES_STOP, sv);
-	status = look(c, sv, true);
-	return status == NATIVE_LATER ? keep(c, sv, true) : status;
+	return look_or_keep(c, sv, WISH_DOWN);
+}
+
+int native_service_reload(struct native_call *c)
+{
+	struct service *sv = NULL;
+	int status = read_service(c, &sv);
+	const char *obstacle;
+
+	if (status != STATUS_OK)
+		return status;
+	obstacle = service_reload_obstacle(sv);
+	if (obstacle)
+		return native_complain(c, STATUS_ERROR, "%s", obstacle);
+	service_reload(sv);
+	return look_or_keep(c, sv, WISH_RELOADED);
 }
 
 /* --- later ---------------------------------------------------------------- */
@@ -205,7 +259,7 @@ static struct asked *find_over(struct services *m, const struct service *sv,
 	{
 		if (a->service != sv)
 			continue;
-		*ret_status = look(a->call, sv, a->stop);
+		*ret_status = look(a->call, sv, a->wish);
 		if (*ret_status != NATIVE_LATER)
 			return a;
 	}

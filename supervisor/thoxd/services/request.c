@@ -292,22 +292,6 @@ static void settle_transient(struct wait *w, struct item *it)
 	w->left--;
 }
 
-static bool is_reloading(const struct service *sv)
-{
-	for (unsigned i = 0; i < sv->n_instances; i++)
-		if (sv->instances[i].machine.state == MACHINE_RELOADING)
-			return true;
-	return false;
-}
-
-static bool was_rejected(const struct service *sv)
-{
-	for (unsigned i = 0; i < sv->n_instances; i++)
-		if (sv->instances[i].machine.reason == REASON_REJECTED)
-			return true;
-	return false;
-}
-
 /* Up, or done; whoever waits for the end is content with a stop, too. */
 static bool ended_well(const struct wait *w, const struct service *sv)
 {
@@ -335,8 +319,8 @@ static void look_at(struct services *m, struct wait *w, struct item *it)
 			settle(w, it, service_idle(sv));
 		break;
 	case SERVICE_RELOAD:
-		if (!is_reloading(sv))
-			settle(w, it, service_up(sv) && !was_rejected(sv));
+		if (!service_reloads(sv))
+			settle(w, it, service_up(sv) && !service_rejected(sv));
 		break;
 	case SERVICE_RESET:
 		settle(w, it, true);
@@ -488,17 +472,11 @@ static int check(struct request *q, const struct chosen *c)
 		if (starts(order) && obstacle)
 			return request_complain(q, STATUS_ERROR, "%s: %.400s",
 						sv->name, obstacle);
-		if (order == SERVICE_RELOAD && !service_active(sv))
+		obstacle = service_reload_obstacle(sv);
+		if (order == SERVICE_RELOAD && obstacle)
 			return request_complain(q, STATUS_ERROR,
-						"%s does not run", sv->name);
-		if (order == SERVICE_RELOAD &&
-		    sv->config->definition->policy.reload ==
-			    MACHINE_RELOAD_NONE)
-			return request_complain(
-				q, STATUS_ERROR,
-				"%s cannot reload: its definition has no "
-				"reload = restart or event",
-				sv->name);
+						"%s cannot reload: %s",
+						sv->name, obstacle);
 	}
 	return STATUS_OK;
 }

@@ -259,6 +259,31 @@ void service_reset(struct service *sv)
 	tell_all(sv, MACHINE_EV_RESET);
 }
 
+const char *service_reload_obstacle(const struct service *sv)
+{
+	if (!service_active(sv))
+		return "it does not run";
+	return sv->config->definition->policy.reload == MACHINE_RELOAD_NONE
+		       ? "its definition has no reload = restart or event"
+		       : NULL;
+}
+
+bool service_reloads(const struct service *sv)
+{
+	for (unsigned i = 0; i < sv->n_instances; i++)
+		if (sv->instances[i].machine.state == MACHINE_RELOADING)
+			return true;
+	return false;
+}
+
+bool service_rejected(const struct service *sv)
+{
+	for (unsigned i = 0; i < sv->n_instances; i++)
+		if (sv->instances[i].machine.reason == REASON_REJECTED)
+			return true;
+	return false;
+}
+
 void service_reload(struct service *sv)
 {
 	tell_all(sv, MACHINE_EV_RELOAD);

@@ -155,6 +155,8 @@ int service_refresh(struct service *sv);
 
 /* Why it cannot be started as it is; NULL: it can. Static, or its own. */
 const char *service_obstacle(const struct service *sv);
+/* The same of reloading it. */
+const char *service_reload_obstacle(const struct service *sv);
 
 /* by its jobs */
 void service_start(struct service *sv);
@@ -170,6 +172,8 @@ enum machine_state service_state(const struct service *sv);
 bool service_up(const struct service *sv);   /* all of it */
 bool service_idle(const struct service *sv); /* nothing of it is left */
 bool service_active(const struct service *sv);
+bool service_reloads(const struct service *sv);	 /* any of it */
+bool service_rejected(const struct service *sv); /* what it reloaded to */
 /* Does an instance wait for its next try? */
 bool service_backs_off(const struct service *sv);
 void service_set_text(char **field, const char *text);
