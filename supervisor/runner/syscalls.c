@@ -2,8 +2,10 @@
  * Step 4, in the zygote: what a runner may ask of the kernel.
  *
  * libseccomp compiles the table once, as a binary tree: the kernel's cost of
- * taking a filter on goes by its longest path. The result is kept as plain
- * BPF, so that a runner takes it on with one system call.
+ * taking a filter on goes by its longest path. The zygote's allows what both
+ * need; what a runner takes on above it, with one system call each, refuses
+ * the few calls that were the zygote's alone: a filter is translated and freed
+ * for every runner, so it has to be short.
  */
 
 #include "runner/syscalls.h"
@@ -187,9 +189,6 @@ static void release(scmp_filter_ctx *context)
 		seccomp_release(*context);
 }
 
-/* A call may have rows that allow it and one that kills what they leave over:
- * the allowing ones go first, and whoever has one gets no killing row (the
- * library takes no two actions for a call), so the rest is trapped. */
 static bool is_allowed(int nr, enum syscall_who who)
 {
 	for (size_t i = 0; i < n_syscall_rows; i++)
@@ -198,16 +197,50 @@ static bool is_allowed(int nr, enum syscall_who who)
 	return false;
 }
 
-static int add_row(scmp_filter_ctx context, const struct syscall_row *row,
-		   enum syscall_who who)
+static bool kills(int nr)
 {
-	if (row->who & who)
+	for (size_t i = 0; i < n_syscall_rows; i++)
+		if (syscall_rows[i].nr == nr && syscall_rows[i].who == 0)
+			return true;
+	return false;
+}
+
+/* A call may have rows that allow it and one that kills what they leave over:
+ * the allowing ones go first, and whoever has one gets no killing row (the
+ * library takes no two actions for a call), so the rest is trapped. */
+static int add_row(scmp_filter_ctx context, const struct syscall_row *row)
+{
+	if (row->who & WHO_ZYGOTE)
 		return seccomp_rule_add_array(context, SCMP_ACT_ALLOW, row->nr,
 					      row->n_args, row->args);
-	if (row->who == 0 && !is_allowed(row->nr, who))
+	if (row->who == 0 && !is_allowed(row->nr, WHO_ZYGOTE))
 		return seccomp_rule_add(context, SCMP_ACT_KILL_PROCESS, row->nr,
 					0);
 	return 0;
+}
+
+/* Does the runner have a row for the call that asks for nothing? */
+static bool is_free(int nr)
+{
+	for (size_t i = 0; i < n_syscall_rows; i++)
+		if (syscall_rows[i].nr == nr && syscall_rows[i].n_args == 0 &&
+		    (syscall_rows[i].who & WHO_RUNNER))
+			return true;
+	return false;
+}
+
+/* What the zygote's allows for itself: the whole call, unless a runner has
+ * rows of its own for it. */
+static int refuse_row(scmp_filter_ctx context, const struct syscall_row *row)
+{
+	if (row->who != WHO_ZYGOTE || is_free(row->nr))
+		return 0;
+	if (is_allowed(row->nr, WHO_RUNNER))
+		return seccomp_rule_add_array(context, SCMP_ACT_TRAP, row->nr,
+					      row->n_args, row->args);
+	return seccomp_rule_add(
+		context, kills(row->nr) ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_TRAP,
+		row->nr, 0);
 }
 
 static int export(scmp_filter_ctx context, struct syscall_filter *ret)
@@ -242,7 +275,8 @@ int syscall_filter_build(enum syscall_who who, struct syscall_filter *ret)
 	_cleanup_(release) scmp_filter_ctx context = NULL;
 	int r;
 
-	context = seccomp_init(SCMP_ACT_TRAP);
+	context = seccomp_init(who == WHO_RUNNER ? SCMP_ACT_ALLOW
+						 : SCMP_ACT_TRAP);
 	if (!context)
 		return -ENOMEM;
 	r = seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2);
@@ -250,7 +284,8 @@ int syscall_filter_build(enum syscall_who who, struct syscall_filter *ret)
 		r = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH,
 				     SCMP_ACT_KILL_PROCESS);
 	for (size_t i = 0; r == 0 && i < n_syscall_rows; i++)
-		r = add_row(context, &syscall_rows[i], who);
+		r = who == WHO_RUNNER ? refuse_row(context, &syscall_rows[i])
+				      : add_row(context, &syscall_rows[i]);
 	if (r < 0)
 		return r;
 	return export(context, ret);

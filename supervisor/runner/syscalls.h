@@ -6,7 +6,8 @@
  *
  * A refused call is SECCOMP_RET_TRAP, which trap.c reports; calls whose mere
  * attempt is an attack end the process at once. A runner has its zygote's
- * filter, too; its rows are a subset.
+ * filter, and one of its own above it, of which the stricter answer counts;
+ * its rows are a subset.
  */
 
 #include <linux/filter.h>
@@ -42,7 +43,8 @@ struct syscall_filter {
 	unsigned short length;
 };
 
-/* 0, or negative errno. */
+/* 0, or negative errno. WHO_RUNNER: what is refused beyond the zygote's filter,
+ * so it holds nobody who has not got that one. */
 int syscall_filter_build(enum syscall_who who, struct syscall_filter *ret);
 void syscall_filter_deinit(struct syscall_filter *f);
 

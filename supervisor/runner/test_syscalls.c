@@ -27,6 +27,14 @@
 
 static struct syscall_filter runner_filter, zygote_filter;
 
+static enum try_result try_as(unsigned who, long nr, const uint64_t args[6],
+			      int64_t *ret_number)
+{
+	return try_syscall(&zygote_filter,
+			   who == WHO_RUNNER ? &runner_filter : NULL, nr, args,
+			   ret_number);
+}
+
 /* Arguments that a row admits: zero where it asks for nothing. */
 static void fitting(const struct syscall_row *row, uint64_t args[6])
 {
@@ -95,7 +103,7 @@ static void test_rows_are_complete(void)
 	}
 }
 
-static void check_rows(const struct syscall_filter *f, unsigned who)
+static void check_rows(unsigned who)
 {
 	for (size_t i = 0; i < n_syscall_rows; i++) {
 		const struct syscall_row *row = &syscall_rows[i];
@@ -105,12 +113,12 @@ static void check_rows(const struct syscall_filter *f, unsigned who)
 		if (!(row->who & who) || row->nr == SYS_rt_sigreturn)
 			continue; /* that one needs a signal's frame */
 		fitting(row, args);
-		CHECK_EQ(try_syscall(f, row->nr, args, &number), TRY_ALLOWED);
+		CHECK_EQ(try_as(who, row->nr, args, &number), TRY_ALLOWED);
 		for (unsigned k = 0; k < row->n_args; k++) {
 			neighbouring(row, k, args);
 			if (is_admitted(row->nr, who, args))
 				continue;
-			CHECK_EQ(try_syscall(f, row->nr, args, &number),
+			CHECK_EQ(try_as(who, row->nr, args, &number),
 				 TRY_TRAPPED);
 			CHECK_EQ(number, row->nr);
 		}
@@ -121,12 +129,12 @@ static void check_rows(const struct syscall_filter *f, unsigned who)
  * argument beside it is trapped and reported by its number. */
 static void test_runner_rows_and_neighbours(void)
 {
-	check_rows(&runner_filter, WHO_RUNNER);
+	check_rows(WHO_RUNNER);
 }
 
 static void test_zygote_rows_and_neighbours(void)
 {
-	check_rows(&zygote_filter, WHO_ZYGOTE);
+	check_rows(WHO_ZYGOTE);
 }
 
 /* Verify that every other system call is trapped or kills. */
@@ -141,13 +149,35 @@ static void test_everything_else_is_refused(void)
 		if (has_row(nr, WHO_RUNNER) ||
 		    (nr >= FIRST_UNFILTERED && nr <= LAST_UNFILTERED))
 			continue;
-		t = try_syscall(&runner_filter, nr, none, &number);
+		t = try_as(WHO_RUNNER, nr, none, &number);
 		if (t != (has_row(nr, 0) ? TRY_KILLED : TRY_TRAPPED))
 			printf("# system call %d\n", nr);
 		CHECK_EQ(t, has_row(nr, 0) ? TRY_KILLED : TRY_TRAPPED);
 		if (t == TRY_TRAPPED)
 			CHECK_EQ(number, nr);
 	}
+}
+
+/* Verify that a runner has none of what its zygote's filter allows beside its
+ * own rows, with the very arguments that the zygote may use. */
+static void test_the_zygotes_calls_are_refused(void)
+{
+	unsigned tried = 0;
+
+	for (size_t i = 0; i < n_syscall_rows; i++) {
+		const struct syscall_row *row = &syscall_rows[i];
+		uint64_t args[6];
+		int64_t number;
+
+		fitting(row, args);
+		if (row->who != WHO_ZYGOTE ||
+		    is_admitted(row->nr, WHO_RUNNER, args))
+			continue;
+		tried++;
+		CHECK_EQ(try_as(WHO_RUNNER, row->nr, args, &number),
+			 has_row(row->nr, 0) ? TRY_KILLED : TRY_TRAPPED);
+	}
+	CHECK(tried >= 7); /* sanitizers ask for some of them, too */
 }
 
 /* Verify that the attacks one would think of meet their answer. */
@@ -204,7 +234,7 @@ static void test_attacks(void)
 		{ SYS_writev, { 4, 0, 0 }, TRY_TRAPPED },
 		/* new processes and programs */
 		{ SYS_clone, { 17, 0, 0 }, TRY_KILLED },
-		{ SYS_clone, { 0x9000, 0, 0 }, TRY_KILLED },
+		{ SYS_clone, { 0x9000, 0, 0 }, TRY_KILLED }, /* a zygote's */
 		{ SYS_execve, { 0, 0, 0 }, TRY_KILLED },
 		{ SYS_ptrace, { 0, 0, 0 }, TRY_KILLED },
 		{ SYS_bpf, { 0, 0, 0 }, TRY_KILLED },
@@ -217,8 +247,8 @@ static void test_attacks(void)
 		int64_t number;
 
 		printf("# attack %zu: system call %ld\n", i, attacks[i].nr);
-		CHECK_EQ(try_syscall(&runner_filter, attacks[i].nr,
-				     attacks[i].args, &number),
+		CHECK_EQ(try_as(WHO_RUNNER, attacks[i].nr, attacks[i].args,
+				&number),
 			 attacks[i].result);
 	}
 }
@@ -232,16 +262,11 @@ static void test_zygote_clones_runners_only(void)
 	static const uint64_t none[6];
 	int64_t number;
 
-	CHECK_EQ(try_syscall(&zygote_filter, SYS_clone, runner, &number),
-		 TRY_ALLOWED);
-	CHECK_EQ(try_syscall(&zygote_filter, SYS_clone, thread, &number),
-		 TRY_TRAPPED);
-	CHECK_EQ(try_syscall(&zygote_filter, SYS_clone, plain, &number),
-		 TRY_TRAPPED);
-	CHECK_EQ(try_syscall(&zygote_filter, SYS_clone3, none, &number),
-		 TRY_KILLED);
-	CHECK_EQ(try_syscall(&zygote_filter, SYS_execve, none, &number),
-		 TRY_KILLED);
+	CHECK_EQ(try_as(WHO_ZYGOTE, SYS_clone, runner, &number), TRY_ALLOWED);
+	CHECK_EQ(try_as(WHO_ZYGOTE, SYS_clone, thread, &number), TRY_TRAPPED);
+	CHECK_EQ(try_as(WHO_ZYGOTE, SYS_clone, plain, &number), TRY_TRAPPED);
+	CHECK_EQ(try_as(WHO_ZYGOTE, SYS_clone3, none, &number), TRY_KILLED);
+	CHECK_EQ(try_as(WHO_ZYGOTE, SYS_execve, none, &number), TRY_KILLED);
 }
 
 /* Verify that a zygote cannot have strangers signalled. */
@@ -251,10 +276,8 @@ static void test_zygote_owns_no_signal(void)
 	static const uint64_t which[6] = { 3, 10 /* F_SETSIG */, 9 };
 	int64_t number;
 
-	CHECK_EQ(try_syscall(&zygote_filter, SYS_fcntl, owner, &number),
-		 TRY_TRAPPED);
-	CHECK_EQ(try_syscall(&zygote_filter, SYS_fcntl, which, &number),
-		 TRY_TRAPPED);
+	CHECK_EQ(try_as(WHO_ZYGOTE, SYS_fcntl, owner, &number), TRY_TRAPPED);
+	CHECK_EQ(try_as(WHO_ZYGOTE, SYS_fcntl, which, &number), TRY_TRAPPED);
 }
 
 /* Verify that the kernel has no place of the zygote's left that it would write
@@ -284,6 +307,7 @@ int main(void)
 	RUN(test_runner_rows_and_neighbours);
 	RUN(test_zygote_rows_and_neighbours);
 	RUN(test_everything_else_is_refused);
+	RUN(test_the_zygotes_calls_are_refused);
 	RUN(test_attacks);
 	RUN(test_zygote_clones_runners_only);
 	RUN(test_zygote_owns_no_signal);

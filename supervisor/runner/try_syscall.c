@@ -53,17 +53,20 @@ static void load_pretend(long nr, const uint64_t args[6])
 	syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
 }
 
-static _Noreturn void child(const struct syscall_filter *f, long nr,
+static _Noreturn void child(const struct syscall_filter *f,
+			    const struct syscall_filter *above, long nr,
 			    const uint64_t args[6], int report_fd)
 {
 	dup2(report_fd, CONTROL_FD);
 	trap_install();
 	trap_set_runner();
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	/* exit_group is how the child tells: it is tried for real. */
-	if (nr != SYS_exit_group && nr != SYS_sendmsg)
+	/* These are how the filters come and how the child tells: they are
+	 * tried for real. */
+	if (nr != SYS_exit_group && nr != SYS_sendmsg && nr != SYS_seccomp)
 		load_pretend(nr, args);
-	if (syscall_filter_load(f) < 0)
+	if (syscall_filter_load(f) < 0 ||
+	    (above && syscall_filter_load(above) < 0))
 		_exit(1);
 	syscall(nr, args[0], args[1], args[2], args[3], args[4], args[5]);
 	syscall(SYS_exit_group, CODE_ALLOWED);
@@ -86,7 +89,8 @@ static int64_t reported_number(int fd)
 	return mp_read_int(&r);
 }
 
-enum try_result try_syscall(const struct syscall_filter *f, long nr,
+enum try_result try_syscall(const struct syscall_filter *f,
+			    const struct syscall_filter *above, long nr,
 			    const uint64_t args[6], int64_t *ret_reported)
 {
 	int fds[2], status;
@@ -97,7 +101,7 @@ enum try_result try_syscall(const struct syscall_filter *f, long nr,
 	fflush(stdout);
 	pid = fork();
 	if (pid == 0)
-		child(f, nr, args, fds[1]);
+		child(f, above, nr, args, fds[1]);
 	waitpid(pid, &status, 0);
 	*ret_reported = reported_number(fds[0]);
 	close(fds[0]);

@@ -1,7 +1,7 @@
 #pragma once
 
 /*
- * For tests: one raw system call inside a filter, in a child of its own.
+ * For tests: one raw system call inside filters, in a child of its own.
  */
 
 #include <stdint.h>
@@ -14,6 +14,8 @@ enum try_result {
 	TRY_KILLED,  /* at once, without a handler */
 };
 
-/* @ret_reported: the number on the control link when trapped. */
-enum try_result try_syscall(const struct syscall_filter *f, long nr,
+/* @above: taken on above @f; NULL: nothing. @ret_reported: the number on the
+ * control link when trapped. */
+enum try_result try_syscall(const struct syscall_filter *f,
+			    const struct syscall_filter *above, long nr,
 			    const uint64_t args[6], int64_t *ret_reported);
