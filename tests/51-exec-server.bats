@@ -31,7 +31,7 @@ ended() {
 	local result=$1
 
 	shift
-	serve hello receive receive started:hello "$result"
+	serve hello receive receive "$result"
 	run --separate-stderr thox-exec "${@:-hello}"
 	wait "$server" || true
 	server=
@@ -154,7 +154,7 @@ request() {
 }
 
 @test "a server that goes away is named, with 125" {
-	serve hello receive receive started:x
+	serve hello receive receive
 	run thox-exec hello
 	assert_status 125
 	assert_output_has "thoxd ended, and the program with it"

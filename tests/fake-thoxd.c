@@ -7,7 +7,6 @@
  *     hello[:VERSION]            greet
  *     receive                    wait for a message and print it
  *     notice:TEXT
- *     started:NAME
  *     result:KEY=VALUE[,…]       end of the run
  *     refused:STATUS:TEXT[:HINT]
  *     raw:HEX                    a record as it is
@@ -173,13 +172,6 @@ static void step(char *text)
 		mp_write_uint(&w,
 			      rest ? strtoul(rest, NULL, 10) : CONTROL_VERSION);
 		mp_write_str(&w, "fake");
-	} else if (strcmp(what, "started") == 0) {
-		mp_write_array(&w, 5);
-		mp_write_uint(&w, CONTROL_STARTED);
-		mp_write_uint(&w, 4711);
-		mp_write_str(&w, rest);
-		mp_write_uint(&w, 1);
-		mp_write_str(&w, "native");
 	} else if (strcmp(what, "notice") == 0) {
 		mp_write_array(&w, 2);
 		mp_write_uint(&w, CONTROL_NOTICE);

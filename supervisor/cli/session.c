@@ -329,8 +329,6 @@ static int on_message(struct session *s, const struct link_message *m,
 	items = mp_read_array(&r);
 	switch (mp_read_uint(&r)) {
 	case CONTROL_STARTED:
-		if (!s->options->background)
-			return 0;
 		return outcome_parse_started(&r, items, o) < 0 ? -EPROTO
 							       : SESSION_ENDED;
 	case CONTROL_NOTICE:

@@ -85,7 +85,8 @@ enum control_kind {
 
 	/* --- thoxd to client --- */
 
-	/* [24, pid, name, version, runtime, service?]: the run has begun */
+	/* [24, pid, name, version, runtime, service?]: with `background`: it
+	 * serves, and goes on without this connection */
 	CONTROL_STARTED = 24,
 	/*
 	 * [25, {…}]: the run has ended; the last message. Keys:

@@ -50,7 +50,7 @@ static void release(struct client *c)
 /* --- what it is told ------------------------------------------------------
  */
 
-void client_send_fd(struct client *c, const struct mp_writer *w, int fd)
+static void send_message(struct client *c, const struct mp_writer *w, int fd)
 {
 	int r;
 
@@ -64,22 +64,30 @@ void client_send_fd(struct client *c, const struct mp_writer *w, int fd)
 		release(c);
 }
 
-void client_send(struct client *c, const struct mp_writer *w)
-{
-	client_send_fd(c, w, -1);
-}
-
 static void send_hello(struct client *c)
 {
 	uint8_t buf[64];
 	struct mp_writer w;
 
+	c->owed_hello = false;
 	mp_writer_init(&w, buf, sizeof(buf));
 	mp_write_array(&w, 3);
 	mp_write_uint(&w, CONTROL_HELLO);
 	mp_write_uint(&w, CONTROL_VERSION);
 	mp_write_str(&w, "thox " PACKAGE_VERSION);
-	client_send(c, &w);
+	send_message(c, &w, -1);
+}
+
+void client_send_fd(struct client *c, const struct mp_writer *w, int fd)
+{
+	if (c->owed_hello)
+		send_hello(c);
+	send_message(c, w, fd);
+}
+
+void client_send(struct client *c, const struct mp_writer *w)
+{
+	client_send_fd(c, w, -1);
 }
 
 static void write_refused(struct mp_writer *w, int status, const char *message,
@@ -124,7 +132,9 @@ static int on_hello(struct client *c, const struct client_message *m)
 	c->greeted = true;
 	c->server->n_new_clients--;
 	c->peer.link.limit_bytes = CONTROL_MESSAGE_BYTES + LINK_RECORD_BYTES;
-	send_hello(c);
+	c->owed_hello = true;
+	if (!c->arrives)
+		send_hello(c);
 	if (m->version != CONTROL_VERSION && !c->peer.closed) {
 		client_send_refused(c, STATUS_INVALID,
 				    "this thoxd speaks version 1 of the "
@@ -304,7 +314,13 @@ static void client_new(struct server *s, int fd, const struct ucred *who)
 	s->counters.connections++;
 	if (!ev_is_active(&s->hello_timer))
 		ev_timer_again(s->loop, &s->hello_timer);
-	peer_read(&c->peer); /* its first words are often there already */
+	/* Its first words are often there already. What it wants goes first:
+	 * to be greeted wakes it for nothing. */
+	c->arrives = true;
+	peer_read(&c->peer);
+	c->arrives = false;
+	if (c->owed_hello)
+		send_hello(c);
 }
 
 /* Without a free descriptor nothing can be accepted, and the queue would wake

@@ -31,6 +31,8 @@ struct client {
 	uid_t uid;
 	pid_t pid;
 	bool greeted;		       /* said hello */
+	bool owed_hello;	       /* … and was not answered yet */
+	bool arrives;		       /* is read for the first time */
 	bool done;		       /* its last message was sent */
 	struct starter starter;	       /* of its run */
 	struct background *background; /* or that one's; NULL: none */

@@ -35,11 +35,6 @@ void client_send_started(struct client *c, const struct run *run)
 	client_send(c, &w);
 }
 
-static void on_started(struct starter *st, const struct run *run)
-{
-	client_send_started(client_of(st), run);
-}
-
 static void on_refused(struct starter *st, int status, const char *message,
 		       const char *hint)
 {
@@ -124,7 +119,6 @@ static void on_evaluated(struct starter *st, bool ok)
 }
 
 static const struct starter_ops ops = {
-	.started = on_started,
 	.refused = on_refused,
 	.ended = on_ended,
 	.notice = on_notice,

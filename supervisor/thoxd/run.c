@@ -292,7 +292,7 @@ void run_born(struct run *run, pid_t pid)
 	log_debug("start pid=%d name=%s version=%llu runtime='%s'", (int)pid,
 		  log_quote(run->name), (unsigned long long)run->version,
 		  run->runtime);
-	if (run->starter)
+	if (run->starter && run->starter->ops->started)
 		run->starter->ops->started(run->starter, run);
 	if (run->starting && run->runner)
 		hand_over(run);

@@ -37,6 +37,7 @@ struct run_end {
  * go. In the others it may leave its run. Those that may be NULL are said so.
  */
 struct starter_ops {
+	/* may be NULL */
 	void (*started)(struct starter *st, const struct run *run);
 	/* nothing came of it; @hint: a near name, or NULL */
 	void (*refused)(struct starter *st, int status, const char *message,
