@@ -64,6 +64,11 @@ static struct buffers *buffers(void)
 	return own;
 }
 
+void link_rehearse(void)
+{
+	buffers()->record[0] = 0;
+}
+
 static void close_all(int *fds, unsigned *n_fds)
 {
 	for (unsigned i = 0; i < *n_fds; i++)

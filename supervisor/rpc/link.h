@@ -79,6 +79,9 @@ int link_receive(struct link *l, bool wait, struct link_message *ret_message);
 void link_message_deinit(struct link_message *m);
 int link_message_take_fd(struct link_message *m, unsigned i); /* -1: none */
 
+/* Touch the memory that the first message will come into. */
+void link_rehearse(void);
+
 /*
  * One end goes on with a socket that another process had, which may have read
  * or sent a part of a message's fragments. The new end, until it sees that the

@@ -23,6 +23,7 @@
 #include "base/exit.h"
 #include "runner/control.h"
 #include "runner/environment.h"
+#include "runner/handler.h"
 #include "runner/heap.h"
 #include "runner/limits.h"
 #include "runner/preempt.h"
@@ -203,6 +204,9 @@ static void rehearse(void)
 {
 	program_rehearse();
 	output_buffer[0] = 0;
+	link_rehearse();
+	text_rehearse();
+	(void)handler_serving(); /* asked about when its main function ends */
 }
 
 /* The view of a map in the message dies with the message. */

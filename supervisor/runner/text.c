@@ -34,6 +34,11 @@ struct text {
 
 static char block[TEXT_BLOCK_BYTES];
 
+void text_rehearse(void)
+{
+	block[0] = '\0';
+}
+
 /* A regular file gives less than was asked for only at its end, which saves
  * the read that would find nothing. */
 static size_t read_block(struct text *t)

@@ -36,3 +36,6 @@ void text_push(lua_State *L, int fd, const char *name);
  * a name put together does; one spelled by escapes does not.
  */
 void text_look_for_finalizers(const char *text, size_t size);
+
+/* Touch the memory that the first text will be read into. */
+void text_rehearse(void);
