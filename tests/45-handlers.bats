@@ -339,6 +339,58 @@ teardown() {
 	LUA
 }
 
+@test "a request that is kept tells who called, and that nobody waits any more" {
+	service keeps <<-'LUA'
+		local thox = require "thox"
+		local kept
+		thox.serve(0, "keeps.it", function(request)
+		  kept = request
+		  return request.cancelled()
+		end)
+		thox.serve(0, "keeps.tells", function()
+		  collectgarbage()
+		  thox.pass(kept)
+		  thox.relay(kept, 0, "clock")
+		end)
+		thox.serve(0, "keeps.fields", function()
+		  collectgarbage()
+		  return kept.name, kept.pid, kept.program, kept.service, kept.ctx,
+		    kept.deadline > 0 and kept.deadline < 60, kept.cancelled(), tostring(kept)
+		end)
+		thox.serve(0, "keeps.forwards", function()
+		  return thox.forward(kept, 0, "clock")
+		end)
+		bind("keeps")
+		ready()
+	LUA
+	service asks <<-'LUA'
+		print(os.pid(), os.wait(os.call{name = "keeps.it", timeout = 60}))
+	LUA
+	spawn keeps
+	run -0 thox-exec asks
+	local asker
+	read -r asker output <<<"$output"
+	[[ $output == 0*false ]] # OK, and it is not given up
+	passes "$asker" <<-'LUA'
+		local name, pid, program, service, ctx, deadline, told, text =
+		  select(2, call("keeps.fields"))
+		is(name, "keeps.it")
+		is(pid, tonumber(arg[1]))
+		is(program, "asks")
+		is(service, nil)
+		is(ctx, 0)
+		is(deadline, true)
+		is(told, true)
+		is(text, "request: keeps.it")
+		local failed, why = call("keeps.forwards")
+		is(failed, status.ERROR)
+		assert(why:find("of a call that has been answered", 1, true), why)
+		failed, why = call("keeps.tells")
+		is(failed, status.ERROR)
+		assert(why:find("of a call that has been answered", 1, true), why)
+	LUA
+}
+
 @test "what is forwarded is given up with the call that it is for" {
 	service behind <<-'LUA'
 		bind("behind")

@@ -188,11 +188,12 @@ int lua_call_invoke(lua_State *L)
  * deadline of what is served, and given up with it. */
 int lua_call_forward(lua_State *L)
 {
-	struct served *s = request_value_check(L, 1);
 	struct call *call = lua_call_begin_forward(L);
+	struct served *s;
 
 	call_wait(L, call, TASK_NO_DEADLINE);
-	if (call->answer && call->answer->m.n_ext > 0) {
+	s = request_value_find(L, 1);
+	if (s && call->answer && call->answer->m.n_ext > 0) {
 		call->answer->passes = true;
 		incoming_unref(s->passed);
 		s->passed = incoming_ref(call->answer);
@@ -223,9 +224,12 @@ struct call *lua_call_begin_forward(lua_State *L)
 	check_target(L, &t, 2, 3);
 	t.deadline_ns = s->deadline_ns;
 	call = call_make(L, &t, 4, lua_gettop(L) - 3);
-	s->in->passes = true;
-	if (s->cancelled)
+	s = request_value_find(L, 1); /* that may have taken its time */
+	if (!s || s->cancelled)
 		call_cancel(call, STATUS_CANCELLED, "cancelled");
+	if (!s)
+		return call;
+	s->in->passes = true;
 	s->forwarded = call->cid;
 	served_went_on(s);
 	return call;
