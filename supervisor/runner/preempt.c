@@ -50,7 +50,7 @@ static volatile sig_atomic_t waited;   /* since the last alarm */
 static volatile sig_atomic_t all_due;  /* sockets were not asked about since */
 static volatile sig_atomic_t wanted;   /* the alarm is for the hook, too */
 static uint64_t alarm_ns;	       /* when, if it is set … */
-static bool alarm_is_near;	       /* … and within a quantum */
+static uint64_t alarm_after_ns;	       /* … and for how long it was */
 
 /* --- the hook ---------------------------------------------------------------
  */
@@ -236,7 +236,7 @@ static void set_alarm(uint64_t now_ns, uint64_t after_ns)
 	t.it_value.tv_sec = (time_t)(after_ns / NS_PER_S);
 	t.it_value.tv_usec = (suseconds_t)(after_ns % NS_PER_S / 1000);
 	alarm_ns = now_ns + after_ns;
-	alarm_is_near = after_ns <= LIMIT_QUANTUM_NS;
+	alarm_after_ns = after_ns;
 	alarm_set = 1;
 	setitimer(ITIMER_REAL, &t, NULL);
 }
@@ -252,7 +252,7 @@ void preempt_update(void)
 		return;
 	/* One that is set, and near, is soon enough but for a deadline. */
 	if (alarm_set && alarm_ns <= due_ns &&
-	    (after_ns == TIMER_NEVER || alarm_is_near))
+	    (after_ns == TIMER_NEVER || alarm_after_ns <= LIMIT_QUANTUM_NS))
 		return;
 	now_ns = clock_ns();
 	if (after_ns == TIMER_NEVER || due_ns < now_ns + after_ns)
@@ -280,16 +280,24 @@ void preempt_sleep_end(void)
 	sleeping = 0;
 }
 
-bool preempt_wait_begin(void)
+/* What was set for no longer than that needs no look at the clock. */
+static void have_alarm_within_hold(void)
 {
 	uint64_t now_ns;
 
-	hold();
-	if (all_due)
-		return false;
+	if (alarm_set && alarm_after_ns <= LIMIT_HOLD_NS)
+		return;
 	now_ns = clock_ns();
 	if (!alarm_set || alarm_ns > now_ns + LIMIT_HOLD_NS)
 		set_alarm(now_ns, LIMIT_HOLD_NS);
+}
+
+bool preempt_wait_begin(void)
+{
+	hold();
+	if (all_due)
+		return false;
+	have_alarm_within_hold();
 	if (timer_earliest() <= alarm_ns)
 		return false;
 	waited = 1;
