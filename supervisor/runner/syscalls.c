@@ -56,6 +56,8 @@ const struct syscall_row syscall_rows[] = {
 	    EQ(3, MAP_PRIVATE | MAP_ANONYMOUS), INT(4, -1) } },
 	{ SCMP_SYS(mremap), BOTH, "realloc: large blocks, not to a chosen "
 	  "address", 1, { EQ(3, MREMAP_MAYMOVE) } },
+	{ SCMP_SYS(madvise), BOTH, "large blocks: huge pages, and nothing that "
+	  "loses or shares memory", 1, { INT(2, MADV_HUGEPAGE) } },
 #endif
 	{ SCMP_SYS(munmap), BOTH, "free: large blocks", 0, { { 0 } } },
 	{ SCMP_SYS(mprotect), BOTH, "the page below a task's stack, which "

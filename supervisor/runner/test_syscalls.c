@@ -194,6 +194,12 @@ static void test_attacks(void)
 		{ SYS_mmap, { 0x10000, 4096, 3, 0x32, -1 }, TRY_TRAPPED },
 		{ SYS_mmap, { 0, 4096, 3, 0x02, 0 }, TRY_TRAPPED },
 		{ SYS_mmap, { 0, 4096, 3, 0x01, 4 }, TRY_TRAPPED },
+		{ SYS_madvise,
+		  { 0x10000, 4096, 4 /* DONTNEED */ },
+		  TRY_TRAPPED },
+		{ SYS_madvise,
+		  { 0x10000, 4096, 12 /* MERGEABLE */ },
+		  TRY_TRAPPED },
 		{ SYS_openat, { -100, 0, 0 }, TRY_TRAPPED },
 #endif
 		{ SYS_mprotect, { 0x10000, 4096, 5 }, TRY_TRAPPED },
