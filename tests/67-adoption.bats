@@ -514,3 +514,95 @@ used_more() {
 	[[ $(field greeter pid) == "$pid" ]]
 	wait_until state_is greeter inactive
 }
+
+# The lock and the stream of one program, in the hands of two services.
+start_keepers() {
+	install_program keeps <<-'LUA'
+		local daemon, storage = require "daemon", require "storage"
+		local me = ...
+		local stream, keys = storage.stream(), storage.keys()
+		local lock, seen = nil, "nothing"
+		keys:watch("news", function(_, value) seen = value or seen end)
+		os.task(function() lock = storage.lock("one", {timeout = 1000}) end)
+		daemon.rpc[me].has = function() return lock ~= nil end
+		daemon.rpc[me].seen = function() return seen end
+		daemon.rpc[me].say = function(_, value) keys:set("news", value) end
+		daemon.rpc[me].stream = function(_, text)
+			stream:seek("set", 0)
+			stream:write(text)
+			stream:seek("set", 0)
+			return stream:read(#text)
+		end
+	LUA
+	define first 'program = keeps' 'args = first' 'ready = bind'
+	define second 'program = keeps' 'args = second' 'ready = bind'
+	thoxctl start first
+	wait_until says true first.has
+	thoxctl start second
+}
+
+# says TEXT NAME [ARG...]: a call's answer
+says() {
+	[[ $(thoxctl call "${@:2}") == "$1" ]]
+}
+
+storaged_pid() {
+	pgrep -f "^[^ ]*/thox-storaged $THOX_DIR/"
+}
+
+storage_is_whole() {
+	says true first.has
+	says false second.has
+	thoxctl call first.say "$1" >/dev/null
+	wait_until says "$1" second.seen
+	says "$1" second.stream "$1"
+	[[ $(storaged_pid) == "$daemon" ]]
+}
+
+@test "locks that are held, waited for and watched outlive thoxd with thox-storaged" {
+	start_keepers
+	daemon=$(storaged_pid)
+	storage_is_whole before
+	thoxctl daemon-reexec
+	storage_is_whole executed
+	kill_thoxd
+	storage_is_whole killed
+	kill_thoxd
+	thoxctl stop first
+	wait_until says true second.has
+	[[ $(storaged_pid) == "$daemon" ]]
+}
+
+@test "a lock of a program that ended with thoxd is free" {
+	install_program keeps_it <<-'LUA'
+		local storage = require "storage"
+		local lock = storage.lock("one", {timeout = 1000})
+		print("has it")
+		io.stdout:flush()
+		os.sleep(1000)
+		lock:close()
+	LUA
+	thox-exec keeps_it >"$THOX_DIR/said" 2>&1 &
+	wait_until grep -q "has it" "$THOX_DIR/said"
+	define waits 'program = keeps_it'
+	thoxctl start waits
+	daemon=$(storaged_pid)
+	[[ $(thoxctl logs waits) != *"has it"* ]]
+	kill_thoxd
+	wait_until logged waits "has it"
+	[[ $(storaged_pid) == "$daemon" ]]
+	wait $! || true
+}
+
+@test "thox-storaged that dies while there is no thoxd is started by the next call" {
+	start_keepers
+	daemon=$(storaged_pid)
+	before=$(thoxd_pid)
+	kill -STOP "$before"
+	kill -KILL "$daemon"
+	kill -KILL "$before"
+	wait_until says nothing second.seen
+	thoxctl call first.say again >/dev/null
+	wait_until says again second.seen
+	[[ $(storaged_pid) != "$daemon" ]]
+}

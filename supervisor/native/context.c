@@ -188,36 +188,58 @@ void native_context_refused(struct native *n, uint64_t number)
 struct asked {
 	struct list list;
 	uint64_t id;
+	uint64_t context;
+	pid_t pid;
 	native_answer_fn fn;
 	void *user;
 };
+
+static int send_revoke(struct native *n, const struct asked *a)
+{
+	struct mp_writer *w = native_begin(n);
+
+	mp_write_array(w, 4);
+	mp_write_uint(w, CONTROL_REVOKE);
+	mp_write_uint(w, a->id);
+	mp_write_uint(w, a->context);
+	mp_write_int(w, a->pid);
+	return native_tell(n);
+}
 
 int native_revoke(struct native_context *c, pid_t pid, native_answer_fn fn,
 		  void *user)
 {
 	struct native *n = c->native;
 	struct asked *a = calloc(1, sizeof(*a));
-	struct mp_writer *w;
 	int r;
 
 	if (!a)
 		return -ENOMEM;
 	a->id = ++n->last_id;
+	a->context = c->number;
+	a->pid = pid;
 	a->fn = fn;
 	a->user = user;
-	w = native_begin(n);
-	mp_write_array(w, 4);
-	mp_write_uint(w, CONTROL_REVOKE);
-	mp_write_uint(w, a->id);
-	mp_write_uint(w, c->number);
-	mp_write_int(w, pid);
-	r = native_tell(n);
+	r = send_revoke(n, a);
 	if (r < 0) {
 		free(a);
 		return r;
 	}
 	list_append(&n->asked, &a->list);
 	return 0;
+}
+
+int native_revocations_again(struct native *n)
+{
+	struct asked *a, *after;
+	int r = 0;
+
+	list_each(a, after, &n->asked, list)
+	{
+		if (r == 0)
+			r = send_revoke(n, a);
+	}
+	return r;
 }
 
 static void end_numbers(struct native *n, struct mp_bytes links)

@@ -49,6 +49,28 @@ static int refuse(struct native *n, uint64_t number, int r)
 	return native_tell(n);
 }
 
+/* This is another thoxd: what the last one may not have read is asked again.
+ * Links between processes are what they were; that to thoxd has ended. */
+static int renew(struct native *n, uint64_t number)
+{
+	struct mp_writer *w = native_begin(n);
+	int r;
+
+	link_forget_partial(&n->control);
+	mp_write_array(w, 2);
+	mp_write_uint(w, CONTROL_AGAIN_HEARD);
+	mp_write_uint(w, number);
+	r = native_tell(n);
+	if (r == 0)
+		r = native_shares_again(n);
+	if (r == 0)
+		r = native_revocations_again(n);
+	if (r < 0 || !n->zero_wanted || n->zero)
+		return r;
+	n->zero_wanted = false;
+	return native_want_zero(n);
+}
+
 int native_on_control(struct native *n, struct link_message *raw)
 {
 	struct native_control m;
@@ -63,6 +85,8 @@ int native_on_control(struct native *n, struct link_message *raw)
 	case CONTROL_OPENED:
 		r = on_opened(n, &m, link_message_take_fd(raw, 0));
 		return refuse(n, m.link, r);
+	case CONTROL_AGAIN:
+		return renew(n, m.id);
 	case CONTROL_SHARED:
 		native_on_shared(n, &m);
 		break;

@@ -218,6 +218,9 @@ int native_control_parse(const void *data, size_t size, unsigned n_fds,
 	case CONTROL_REVOKED:
 		read_result(&r, &m);
 		break;
+	case CONTROL_AGAIN:
+		m.id = mp_read_uint(&r);
+		break;
 	case CONTROL_FORGET:
 	case CONTROL_MOVE:
 		read_name(&r, &m);

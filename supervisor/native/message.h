@@ -17,7 +17,7 @@
 struct native_control {
 	unsigned kind;		 /* CONTROL_… */
 	uint64_t link;		 /* opened, hold, shared */
-	uint64_t id;		 /* shared, revoked, pipe, reply */
+	uint64_t id;		 /* shared, revoked, pipe, reply, again */
 	int status;		 /* likewise */
 	struct mp_bytes message; /* unless OK */
 	struct mp_bytes links;	 /* revoked: a whole array */

@@ -60,7 +60,13 @@ int native_attach(struct link *l, const char *name, int timeout_ms,
 /* Connect, check, greet and attach; errors of connect_instance() too. */
 int native_open(const struct instance *in, const char *name, int timeout_ms,
 		struct native **ret);
-/* Of thox's own daemons: a control link that the starter handed down. */
+/*
+ * Of thox's own daemons: a control link that the starter handed down. When the
+ * keeper keeps its other end, the process goes on under the next thoxd by
+ * itself: names, contexts and links are what they were, what thoxd had not
+ * answered is asked again; only calls under way to thoxd itself are answered
+ * CLOSED.
+ */
 int native_adopt(int fd, struct native **ret);
 /* Every link is closed and no callback is called any more; returns NULL. */
 struct native *native_free(struct native *n);

@@ -22,8 +22,8 @@ struct share {
 	struct list list;
 	uint64_t id;
 	struct outgoing *outgoing; /* NULL: nobody waits any more */
-	size_t offset;
-	uint64_t own; /* the context, 0: one that is held */
+	struct native_slot slot;
+	uint64_t link; /* over which it is shared */
 };
 
 #define CONTEXT_BYTES 8
@@ -158,28 +158,34 @@ static void write_file(struct mp_writer *w, const struct native_file *file)
 	mp_write_bool(w, file->write);
 }
 
+static int send_share(struct native *n, const struct share *s)
+{
+	const struct native_slot *slot = &s->slot;
+	struct mp_writer *w = native_begin(n);
+
+	mp_write_array(w, slot->file.inode > 0 ? 5 : 4);
+	mp_write_uint(w, slot->own ? CONTROL_SHARE_OWN : CONTROL_SHARE_HELD);
+	mp_write_uint(w, s->id);
+	mp_write_uint(w, slot->number);
+	mp_write_uint(w, s->link);
+	if (slot->file.inode > 0)
+		write_file(w, &slot->file);
+	return native_tell(n);
+}
+
 static int ask_share(struct outgoing *o, const struct native_slot *slot)
 {
 	struct native *n = o->link->native;
 	struct share *s = calloc(1, sizeof(*s));
-	struct mp_writer *w;
 	int r;
 
 	if (!s)
 		return -ENOMEM;
 	s->id = ++n->last_id;
 	s->outgoing = o;
-	s->offset = slot->offset;
-	s->own = slot->own ? slot->number : 0;
-	w = native_begin(n);
-	mp_write_array(w, slot->file.inode > 0 ? 5 : 4);
-	mp_write_uint(w, slot->own ? CONTROL_SHARE_OWN : CONTROL_SHARE_HELD);
-	mp_write_uint(w, s->id);
-	mp_write_uint(w, slot->number);
-	mp_write_uint(w, o->link->number);
-	if (slot->file.inode > 0)
-		write_file(w, &slot->file);
-	r = native_tell(n);
+	s->slot = *slot;
+	s->link = o->link->number;
+	r = send_share(n, s);
 	if (r < 0) {
 		free(s);
 		return r;
@@ -187,6 +193,19 @@ static int ask_share(struct outgoing *o, const struct native_slot *slot)
 	list_append(&n->shares, &s->list);
 	o->n_missing++;
 	return 0;
+}
+
+int native_shares_again(struct native *n)
+{
+	struct share *s, *after;
+	int r = 0;
+
+	list_each(s, after, &n->shares, list)
+	{
+		if (r == 0)
+			r = send_share(n, s);
+	}
+	return r;
 }
 
 /* A message that cannot go as it is: whoever waits for it is told. */
@@ -259,15 +278,16 @@ void native_on_shared(struct native *n, const struct native_control *m)
 		uint64_t number = htobe64(m->link);
 
 		o->n_missing--;
-		memcpy(o->parcel.data + s->offset, &number, sizeof(number));
+		memcpy(o->parcel.data + s->slot.offset, &number,
+		       sizeof(number));
 		if (m->status != STATUS_OK && o->status == STATUS_OK) {
 			o->status = m->status;
 			o->message = strndup(m->message.p, m->message.size);
 		}
 		advance(o->link);
 	}
-	if (m->status != STATUS_OK && s->own)
-		native_context_refused(n, s->own);
+	if (m->status != STATUS_OK && s->slot.own)
+		native_context_refused(n, s->slot.number);
 	free(s);
 }
 

@@ -258,6 +258,8 @@ int native_parcel_send(struct native_link *l, size_t args_offset,
 		       const struct fate *fate);
 void native_parcel_forget(struct outgoing *o);
 void native_on_shared(struct native *n, const struct native_control *m);
+/* Of another thoxd: what the last one has not answered. */
+int native_shares_again(struct native *n);
 void native_shares_drop(struct native *n);
 
 /* --- call.c: calls made --- */
@@ -315,6 +317,7 @@ void native_holder_gone(struct native_link *l);
 void native_context_refused(struct native *n, uint64_t number);
 void native_on_push(struct native_link *l, const struct wire_message *m);
 void native_on_revoked(struct native *n, const struct native_control *m);
+int native_revocations_again(struct native *n); /* of another thoxd */
 void native_on_move(struct native *n, struct mp_bytes name);
 void native_check_moved(struct native *n);
 void native_late_send(struct native *n);

@@ -570,6 +570,71 @@ static void test_revoke(void)
 	close_scene(&s);
 }
 
+/* --- another thoxd ----------------------------------------------------------
+ */
+
+static bool say_again(struct play *p, uint64_t number)
+{
+	uint8_t buf[16];
+	struct mp_writer w;
+
+	mp_writer_init(&w, buf, sizeof(buf));
+	mp_write_array(&w, 2);
+	mp_write_uint(&w, CONTROL_AGAIN);
+	mp_write_uint(&w, number);
+	return play_say(p, &w);
+}
+
+/* Verify that another thoxd is asked again for what the last one has not
+ * answered, behind the mark that it was heard, and that nothing else changes
+ * for whoever is served. */
+static void test_another_thoxd(void)
+{
+	uint64_t share[4], revoke[4], told[4];
+	struct native_values v;
+	struct wire_message m;
+	struct heard h = { 0 };
+	struct scene s;
+
+	CHECK(open_scene(&s));
+	CHECK(call(&s.peer, 1, "open", NULL));
+	play_turn(&s.p);
+	native_values_init(&v);
+	mp_write_array(&v.w, 1);
+	native_write_own(&v, s.context);
+	CHECK_EQ(native_answer(s.served.last, &v), 0);
+	native_values_deinit(&v);
+	CHECK_EQ(native_revoke(s.context, 4321, on_done, &h), 0);
+	CHECK_EQ(play_told(&s.p, share), CONTROL_SHARE_OWN);
+	CHECK_EQ(play_told(&s.p, revoke), CONTROL_REVOKE);
+
+	CHECK(say_again(&s.p, 3));
+	CHECK_EQ(play_turn(&s.p), 0);
+	CHECK_EQ(play_told(&s.p, told), CONTROL_AGAIN_HEARD);
+	CHECK_EQ(told[0], 3);
+	CHECK_EQ(play_told(&s.p, told), CONTROL_SHARE_OWN);
+	CHECK(memcmp(told, share, 3 * sizeof(told[0])) == 0);
+	CHECK_EQ(play_told(&s.p, told), CONTROL_REVOKE);
+	CHECK(memcmp(told, revoke, 3 * sizeof(told[0])) == 0);
+	CHECK_EQ(play_told(&s.p, told), -1);
+	CHECK_EQ(play_read(&s.peer, &m), 0);
+	CHECK_EQ(s.served.closed, 0);
+
+	CHECK(play_shared(&s.p, share[0], STATUS_OK, 2000));
+	CHECK(call(&s.peer, 2, "echo", "x"));
+	play_turn(&s.p);
+	CHECK_EQ(play_read(&s.peer, &m), 1);
+	CHECK_EQ(m.cid, 1);
+	CHECK(answered(&s.peer, 2, STATUS_OK, "x"));
+	/* what was answered is asked no more */
+	CHECK(say_again(&s.p, 4));
+	play_turn(&s.p);
+	CHECK_EQ(play_told(&s.p, told), CONTROL_AGAIN_HEARD);
+	CHECK_EQ(play_told(&s.p, told), CONTROL_REVOKE);
+	CHECK_EQ(play_told(&s.p, told), -1);
+	close_scene(&s);
+}
+
 /* --- names ------------------------------------------------------------------
  */
 
@@ -931,6 +996,7 @@ int main(void)
 	RUN(test_context_in_answer);
 	RUN(test_own_context_held);
 	RUN(test_revoke);
+	RUN(test_another_thoxd);
 	RUN(test_bind);
 	RUN(test_bind_refused);
 	RUN(test_taken_over);

@@ -83,7 +83,7 @@ bool adopt_take(struct server *s, const struct keeper_message *kept,
 
 	if (!is(kept->name, RECORD_INSTANCE) &&
 	    !is(kept->name, RECORD_PROCESS) && !is(kept->name, RECORD_NAME) &&
-	    !is(kept->name, RECORD_LINK))
+	    !is(kept->name, RECORD_LINK) && !is(kept->name, RECORD_STORAGED))
 		return false;
 	t = calloc(1, sizeof(*t));
 	copy = malloc(kept->record.size + 1);
@@ -115,10 +115,13 @@ static struct adopted *find(const struct adoption *a, uint64_t key)
 	return NULL;
 }
 
-static struct principal *principal_of(const struct adoption *a, uint64_t key)
+static struct principal *principal_of(struct adoption *a, uint64_t key)
 {
+	struct storaged *d = &a->services->server->storaged;
 	const struct adopted *p = find(a, key);
 
+	if (d->begun && d->principal.kept == key)
+		return &d->principal;
 	if (!p || !p->process || !p->process->starter.run)
 		return NULL;
 	return &p->process->starter.run->principal;
@@ -228,6 +231,28 @@ static void adopt_instance(struct adoption *a, struct taken *t)
 	instance_restore(in, &r);
 }
 
+/* --- thox-storaged -------------------------------------------------------- */
+
+static void adopt_storaged(struct adoption *a, struct taken *t)
+{
+	uint64_t key = strtoull(t->name + strlen(RECORD_STORAGED), NULL, 10);
+	struct storaged *d = &a->services->server->storaged;
+	struct mp_reader r;
+	uint64_t format;
+
+	mp_reader_init(&r, t->record.p, t->record.size);
+	format = mp_read_uint(&r);
+	if (mp_end(&r) < 0 || format != RECORD_FORMAT || t->pid <= 0 ||
+	    t->n_fds != 2 || d->running) {
+		log_warnx("what was kept of thox-storaged is %s; it is ended",
+			  why(-EBADMSG));
+		end(a->services->server, t);
+		return;
+	}
+	t->used = true;
+	storaged_adopt(d, key, t->pid, t->fds);
+}
+
 /* --- names and links ------------------------------------------------------ */
 
 /* Without it its process would not be what it was: it is ended, and started
@@ -261,7 +286,7 @@ static void adopt_name(struct adoption *a, struct taken *t)
 }
 
 /* Its policy, as a reference. */
-static int read_grant(const struct adoption *a, const struct record_link *r,
+static int read_grant(struct adoption *a, const struct record_link *r,
 		      struct policy **ret)
 {
 	const struct principal *p;
@@ -413,9 +438,8 @@ static void end_unclaimed(struct adoption *a)
 	}
 }
 
-static void tell(const struct service_process *p)
+static void tell(struct principal *principal)
 {
-	struct principal *principal = &p->starter.run->principal;
 	uint8_t buf[16];
 	struct mp_writer w;
 
@@ -463,15 +487,18 @@ void adopt_begin(struct services *m)
 	each(&a, RECORD_INSTANCE, make_room);
 	each(&a, RECORD_INSTANCE, adopt_instance);
 	end_unclaimed(&a);
+	each(&a, RECORD_STORAGED, adopt_storaged);
 	each(&a, RECORD_NAME, adopt_name);
 	adopt_links(&a);
 	list_each(p, after, &a.all, list)
 	{
 		if (!p->process)
 			continue;
-		tell(p->process);
+		tell(&p->process->starter.run->principal);
 		n++;
 	}
+	if (storaged_adopted(&m->server->storaged))
+		tell(&m->server->storaged.principal);
 	log_info("%u processes of services go on", n);
 	forget(&a);
 }

@@ -3,7 +3,7 @@
 /*
  * Services outlive thoxd.
  *
- * Each process of a service, the names that it has bound, the links that it
+ * Each process of a service and thox-storaged, the names that it has bound, the links that it
  * has to others of them and to thoxd, and each instance that ever left its
  * first state are records at the keeper (record.h), with the descriptors that
  * belong to them. They are given before anybody is told of what they say, and
@@ -27,12 +27,17 @@ struct server;
 struct service_instance;
 struct service_process;
 struct services;
+struct storaged;
 
 /* --- giving and taking back (adopt_keep.c) -------------------------------- */
 
 /* Its key is its principal's, too, from the first time on. */
 void adopt_keep_process(struct service_process *p);
 void adopt_drop_process(struct services *m, struct service_process *p);
+
+/* The same of thox-storaged, which outlives thoxd with what it holds. */
+void adopt_keep_storaged(struct storaged *d);
+void adopt_drop_storaged(struct storaged *d);
 
 /* Now, or when the turn of the loop is over. */
 void adopt_keep_instance(struct service_instance *in);
@@ -41,7 +46,7 @@ void adopt_drop_instance(struct service_instance *in);
 /* Those that have changed. */
 void adopt_flush(struct services *m);
 
-/* Nothing is kept of what concerns others than processes of services. @fd is
+/* Nothing is kept of what concerns others than processes that are. @fd is
  * thoxd's own end, of one to thoxd, or -1. @zero: it is its context 0. */
 void adopt_keep_link(struct holding *h, int fd, bool zero);
 void adopt_drop_link(struct holding *h);

@@ -143,6 +143,27 @@ void adopt_drop_process(struct services *m, struct service_process *p)
 	p->kept = 0;
 }
 
+void adopt_keep_storaged(struct storaged *d)
+{
+	struct server *s = d->server;
+	int fds[2] = { d->peer.link.fd, d->process.pidfd };
+	uint8_t buf[16];
+	struct mp_writer w;
+
+	d->principal.kept = ++s->last_key;
+	mp_writer_init(&w, buf, sizeof(buf));
+	mp_write_uint(&w, RECORD_FORMAT);
+	keep(s, RECORD_STORAGED, d->principal.kept, 0, &w, d->process.pid, fds,
+	     ARRAY_SIZE(fds));
+}
+
+void adopt_drop_storaged(struct storaged *d)
+{
+	if (d->principal.kept)
+		drop(d->server, RECORD_STORAGED, d->principal.kept, 0);
+	d->principal.kept = 0;
+}
+
 /* --- instances ------------------------------------------------------------ */
 
 static void write_times(struct mp_writer *w, const struct restart *r)
@@ -294,6 +315,9 @@ void adopt_keep_link(struct holding *h, int fd, bool zero)
 	struct record_link r = { 0 };
 	struct mp_writer levels, w;
 
+	/* a daemon asks for its link to thoxd again */
+	if (!h->context && h->holder->daemon)
+		return;
 	if (h->state == HOLDING_RIGHT || !h->holder->kept || !h->as->kept ||
 	    (h->context && !h->context->owner->kept))
 		return;

@@ -275,6 +275,31 @@ static void parse_report(struct mp_reader *r, unsigned items,
 		mp_skip(r);
 }
 
+static unsigned kind_of(const struct link_message *m)
+{
+	struct mp_reader r;
+	uint64_t kind;
+
+	mp_reader_init(&r, m->data, m->size);
+	(void)mp_read_array(&r);
+	kind = mp_read_uint(&r);
+	return r.bad || kind > UINT16_MAX ? UINT16_MAX : (unsigned)kind;
+}
+
+bool runner_message_comes_again(const struct link_message *m)
+{
+	switch (kind_of(m)) {
+	case CONTROL_WANT_LIBRARY:
+	case CONTROL_WANT_ZERO:
+	case CONTROL_SHARE_OWN:
+	case CONTROL_SHARE_HELD:
+	case CONTROL_REVOKE:
+	case CONTROL_WANT_PIPE:
+		return true;
+	}
+	return false;
+}
+
 int runner_message_parse(const void *data, size_t size, unsigned n_fds,
 			 struct runner_message *ret)
 {

@@ -86,6 +86,9 @@ struct runner_message {
 };
 int runner_message_parse(const void *data, size_t size, unsigned n_fds,
 			 struct runner_message *ret);
+/* Of one that an earlier thoxd had: what it asked that one it asks again, when
+ * it knows of this one. */
+bool runner_message_comes_again(const struct link_message *m);
 
 /* What every principal may say: a runner with a program, or an attached
  * native process. */

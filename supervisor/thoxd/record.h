@@ -31,6 +31,9 @@
 #define RECORD_PROCESS	"process:"
 #define RECORD_NAME	"name:"
 #define RECORD_LINK	"link:"
+/* Of thox-storaged, its key behind it: nothing but its PID, its control link's
+ * end and its pidfd. */
+#define RECORD_STORAGED "storaged:"
 
 /* An instance of a service. */
 struct record_instance {

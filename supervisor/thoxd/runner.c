@@ -85,32 +85,6 @@ static int on_report(struct runner *r, const struct runner_message *m)
 	return 0;
 }
 
-static unsigned kind_of(const struct link_message *m)
-{
-	struct mp_reader r;
-	uint64_t kind;
-
-	mp_reader_init(&r, m->data, m->size);
-	(void)mp_read_array(&r);
-	kind = mp_read_uint(&r);
-	return r.bad || kind > UINT16_MAX ? UINT16_MAX : (unsigned)kind;
-}
-
-/* What it asked another thoxd it asks again, when it knows of this one. */
-static bool comes_again(const struct link_message *m)
-{
-	switch (kind_of(m)) {
-	case CONTROL_WANT_LIBRARY:
-	case CONTROL_WANT_ZERO:
-	case CONTROL_SHARE_OWN:
-	case CONTROL_SHARE_HELD:
-	case CONTROL_REVOKE:
-	case CONTROL_WANT_PIPE:
-		return true;
-	}
-	return false;
-}
-
 /* One of a lower number was for a thoxd that did not live to read it. */
 static int on_again_heard(struct runner *r, uint64_t number)
 {
@@ -129,7 +103,7 @@ static int on_message(struct peer *p, struct link_message *m)
 	struct runner_message message;
 	int e;
 
-	if (r->renewing && comes_again(m))
+	if (r->renewing && runner_message_comes_again(m))
 		return 0;
 	if (r->run && principal_takes(m))
 		return principal_message(&r->run->principal, m);

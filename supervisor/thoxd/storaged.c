@@ -11,8 +11,11 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "rpc/control.h"
 #include "rpc/storaged.h"
 #include "rpc/wire.h"
+#include "thoxd/adopt.h"
+#include "thoxd/message.h"
 #include "thoxd/server.h"
 
 #define AGAIN_S 2.0 /* after one that ended before it served */
@@ -41,10 +44,11 @@ static void over(struct storaged *d)
 
 	if (d->begun)
 		principal_end(&d->principal);
+	adopt_drop_storaged(d);
 	peer_close(&d->peer);
 	if (!d->bound)
 		d->failed = ev_now(s->loop);
-	d->running = d->begun = d->bound = false;
+	d->running = d->begun = d->bound = d->renewing = false;
 	waiters_go(&d->waiters);
 	server_check_end(s);
 }
@@ -63,12 +67,29 @@ static void on_process_exit(struct process *p, const struct process_exit *exit)
 /* --- its life -------------------------------------------------------------
  */
 
+/* One of a lower number was for a thoxd that did not live to read it. */
+static int on_again_heard(struct storaged *d, uint64_t number)
+{
+	if (!d->renewing || number > d->server->restarts)
+		return -EPROTO;
+	if (number == d->server->restarts)
+		d->renewing = d->peer.link.resumed = false;
+	return 0;
+}
+
 static int on_message(struct peer *p, struct link_message *m)
 {
 	struct storaged *d = container_of(p, struct storaged, peer);
+	struct runner_message said;
 
-	return principal_takes(m) ? principal_message(&d->principal, m)
-				  : -EPROTO;
+	if (d->renewing && runner_message_comes_again(m))
+		return 0;
+	if (principal_takes(m))
+		return principal_message(&d->principal, m);
+	if (runner_message_parse(m->data, m->size, m->n_fds, &said) < 0 ||
+	    said.kind != CONTROL_AGAIN_HEARD)
+		return -EPROTO;
+	return on_again_heard(d, said.id);
 }
 
 static void on_gone(struct peer *p, int error)
@@ -91,10 +112,27 @@ static void on_bound(struct principal *p, const char *name)
 
 static const struct principal_ops ops = { .bound = on_bound };
 
+/* False: it has ended already. */
+static bool begin(struct storaged *d, pid_t pid, int pidfd)
+{
+	struct principal *p = &d->principal;
+
+	process_add(&d->server->processes, &d->process, pid, pidfd,
+		    on_process_exit);
+	if (d->process.pid == 0)
+		return false;
+	principal_init(p, d->server, &ops, 0, 0);
+	p->program = "thox-storaged";
+	p->daemon = true;
+	p->links_max = STORAGED_LINKS_MAX;
+	principal_begin(p, &d->peer, pid, NULL);
+	d->begun = true;
+	return true;
+}
+
 static void on_spawned(void *user, pid_t pid, int pidfd, int error)
 {
 	struct storaged *d = user;
-	struct principal *p = &d->principal;
 
 	if (error < 0) {
 		log_warnx("thox-storaged cannot be started: %s",
@@ -102,16 +140,9 @@ static void on_spawned(void *user, pid_t pid, int pidfd, int error)
 		over(d);
 		return;
 	}
-	process_add(&d->server->processes, &d->process, pid, pidfd,
-		    on_process_exit);
-	if (d->process.pid == 0)
-		return; /* it has ended already */
-	principal_init(p, d->server, &ops, 0, 0);
-	p->program = "thox-storaged";
-	p->daemon = true;
-	p->links_max = STORAGED_LINKS_MAX;
-	principal_begin(p, &d->peer, pid, NULL);
-	d->begun = true;
+	if (!begin(d, pid, pidfd))
+		return;
+	adopt_keep_storaged(d);
 	peer_resume(&d->peer);
 }
 
@@ -142,6 +173,31 @@ static int start(struct storaged *d)
 	d->running = true;
 	d->started = ev_now(s->loop);
 	return 0;
+}
+
+/* --- of an earlier thoxd's ------------------------------------------------
+ */
+
+void storaged_adopt(struct storaged *d, uint64_t key, pid_t pid, int *fds)
+{
+	d->running = d->renewing = true;
+	d->principal.kept = key; /* to be dropped, should it have ended */
+	peer_open(&d->peer, d->server->loop, steal_fd(&fds[0]), on_message,
+		  on_gone);
+	d->peer.link.resumed = true;
+	if (begin(d, pid, steal_fd(&fds[1])))
+		d->principal.kept = key;
+}
+
+bool storaged_adopted(struct storaged *d)
+{
+	if (!d->begun)
+		return false;
+	d->bound = !list_empty(&d->principal.providers);
+	/* its call to bind the name was lost with the last thoxd */
+	if (!d->bound)
+		(void)process_signal(&d->process, SIGKILL);
+	return d->bound;
 }
 
 int storaged_wait(struct storaged *d, struct waiter *w)
