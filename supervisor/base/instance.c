@@ -40,9 +40,8 @@ static const char *env_path(const char *name)
 
 static int locate_in(const char *dir, struct instance *in)
 {
-	int r = join(in->run, "%s/run", dir);
+	int r = join(in->store, "%s/store", dir);
 
-	r = r ? r : join(in->store, "%s/store", dir);
 	r = r ? r : join(in->state, "%s/state", dir);
 	r = r ? r : join(in->config, "%s", dir);
 	return r ? r : join(in->mount, "%s/mnt", dir);
@@ -50,9 +49,8 @@ static int locate_in(const char *dir, struct instance *in)
 
 static int locate_system(struct instance *in)
 {
-	int r = join(in->run, "/run/thox");
+	int r = join(in->store, "/var/lib/thox");
 
-	r = r ? r : join(in->store, "/var/lib/thox");
 	r = r ? r : join(in->state, "/var/log/thox");
 	r = r ? r : join(in->config, "%s", THOX_SYSCONFDIR);
 	return r ? r : join(in->mount, "/thox");
@@ -68,7 +66,7 @@ static int xdg(char path[PATH_MAX], const char *variable, const char *home,
 	return join(path, "%s/%s/thox", home, below_home);
 }
 
-static int locate_run(char path[PATH_MAX])
+static int locate_user_run(char path[PATH_MAX])
 {
 	const char *dir = env_path("XDG_RUNTIME_DIR");
 	char user_dir[64];
@@ -87,23 +85,35 @@ static int locate_run(char path[PATH_MAX])
 
 static int locate_user(struct instance *in)
 {
-	const char *home = env_path("HOME");
-	int r;
+	const char *home = env_path("HOME"); /* it is there: see below */
+	int r = xdg(in->store, "XDG_DATA_HOME", home, ".local/share");
 
-	if (!home)
-		return -ENOENT;
-	r = locate_run(in->run);
-	r = r ? r : xdg(in->store, "XDG_DATA_HOME", home, ".local/share");
 	r = r ? r : xdg(in->state, "XDG_STATE_HOME", home, ".local/state");
 	r = r ? r : xdg(in->config, "XDG_CONFIG_HOME", home, ".config");
 	return r ? r : join(in->mount, "%s/thox", home);
 }
 
-int instance_locate(enum instance_mode mode, struct instance *ret_instance)
+int instance_locate_run(enum instance_mode mode, struct instance *ret_instance)
 {
 	const char *dir = env_path("THOX_DIR");
 
 	ret_instance->mode = mode;
+	if (dir)
+		return join(ret_instance->run, "%s/run", dir);
+	if (mode == INSTANCE_SYSTEM)
+		return join(ret_instance->run, "/run/thox");
+	if (!env_path("HOME"))
+		return -ENOENT;
+	return locate_user_run(ret_instance->run);
+}
+
+int instance_locate(enum instance_mode mode, struct instance *ret_instance)
+{
+	const char *dir = env_path("THOX_DIR");
+	int r = instance_locate_run(mode, ret_instance);
+
+	if (r < 0)
+		return r;
 	if (dir)
 		return locate_in(dir, ret_instance);
 	if (mode == INSTANCE_SYSTEM)

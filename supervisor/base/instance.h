@@ -33,6 +33,10 @@ struct instance {
  */
 int instance_locate(enum instance_mode mode, struct instance *ret_instance);
 
+/* The same for mode and run alone: all that is asked of one that runs, and
+ * every other path is a page to touch. */
+int instance_locate_run(enum instance_mode mode, struct instance *ret_instance);
+
 /*
  * Make run, store, state and config (0700 each, parents 0755). -EPERM when
  * a directory is there that another user owns or others may write.

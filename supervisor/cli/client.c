@@ -51,6 +51,18 @@ static void explain(const struct instance *in, int r)
 		    in->run, strerror(-r));
 }
 
+/* Who asked may know no more than where it runs. */
+static int start_instance(struct attempt *a)
+{
+	static struct instance whole;
+	int r = instance_locate(a->in->mode, &whole);
+
+	if (r == 0)
+		return autostart(&whole, connect_once, a);
+	say("%s: %s", a->in->run, strerror(-r));
+	return r;
+}
+
 static int reach(struct attempt *a, bool start)
 {
 	int r = connect_once(a);
@@ -58,7 +70,7 @@ static int reach(struct attempt *a, bool start)
 	if (r == 0 || (nobody(r) && !start))
 		return r;
 	if (nobody(r) && may_start()) {
-		r = autostart(a->in, connect_once, a);
+		r = start_instance(a);
 		if (r < 0)
 			return r; /* it has said why */
 		if (a->fd < 0)

@@ -137,14 +137,16 @@ int session_open(struct session *s, const struct options *o,
 		.input = input,
 		.input_user = input_user,
 	};
-	text = (struct text){ .fd = -1, .name = "stdin" };
+	text.fd = -1; /* its path is a page, which most have no use for */
+	text.name = "stdin";
+	text.path[0] = '\0';
 	if (!o->interactive) {
 		r = text_open(o->text, o->name, &text);
 		if (r < 0)
 			return fail_text(o, r);
 	}
 	s->name = text.name;
-	r = instance_locate(o->mode, &in);
+	r = instance_locate_run(o->mode, &in);
 	if (r < 0)
 		return fail(o, s->name, EXIT_USAGE_EXEC,
 			    r == -ENOENT ? "HOME is not set, nor THOX_DIR"
