@@ -20,6 +20,7 @@
 #include "thoxd/message.h"
 #include "thoxd/policy.h"
 #include "thoxd/request.h"
+#include "thoxd/zygote.h"
 
 #define DONE_S	5.0 /* for a client to go after its last message */
 #define SWEEP_S 1.0
@@ -44,6 +45,7 @@ static void release(struct client *c)
 	if (!c->greeted)
 		s->n_new_clients--;
 	server_release(s, &c->garbage, client_free);
+	zygotes_refill(s);
 	server_check_end(s);
 }
 

@@ -31,8 +31,9 @@
 #include "thoxd/run.h"
 #include "thoxd/runner.h"
 
-#define REFILL_S      0.002 /* idle for so long: fill the pool */
-#define FAILURE_S     1.0   /* not tried again for so long, at first */
+#define REFILL_S      0.002  /* idle for so long: fill the pool */
+#define GIVEN_S	      0.0002 /* a start is under way so long, if not longer */
+#define FAILURE_S     1.0    /* not tried again for so long, at first */
 #define FAILURE_MAX_S 60.0
 #define MESSAGE_BYTES 512
 /* CPU time that a zygote may use: to load, and for each start. */
@@ -376,6 +377,7 @@ static struct zygote *zygote_alloc(struct server *s,
 	ev_timer_init(&z->answer, on_answer_late, 0.,
 		      (double)s->config.zygote_answer_ms / 1000);
 	ev_timer_init(&z->refill, on_refill, 0., REFILL_S);
+	ev_set_priority(&z->refill, EV_MINPRI);
 	return z;
 }
 
@@ -513,6 +515,21 @@ static void on_refill(struct ev_loop *loop, ev_timer *timer, int events)
 			break;
 	if (z->n_forking > 0)
 		ev_timer_again(loop, &z->answer);
+}
+
+void zygotes_refill(struct server *s)
+{
+	struct zygote *z, *after;
+
+	list_each(z, after, &s->zygotes, list)
+	{
+		if (z->state != ZYGOTE_READY || !ev_is_active(&z->refill) ||
+		    ev_now(s->loop) - z->last_used < GIVEN_S)
+			continue;
+		ev_timer_stop(s->loop, &z->refill);
+		ev_timer_set(&z->refill, 0., REFILL_S);
+		ev_timer_start(s->loop, &z->refill);
+	}
 }
 
 static int take_description(struct zygote *z, const struct zygote_message *m)

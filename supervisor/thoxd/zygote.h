@@ -107,3 +107,10 @@ struct zygote *zygote_adopted(struct server *s, const char *runtime, uid_t uid);
 
 /* for runner.c */
 void zygote_runner_gone(struct zygote *z);
+
+/*
+ * A client has gone. Whoever starts one program after the other is now about to
+ * start the next, which takes it as long as to make its runner: so the pools
+ * are filled behind whatever waits in the loop, but where a start is under way.
+ */
+void zygotes_refill(struct server *s);
