@@ -126,6 +126,7 @@ static void say_hello(struct channel *c, uint64_t again)
 	uint8_t buf[64];
 	struct mp_writer w;
 
+	c->greeted = true;
 	mp_writer_init(&w, buf, sizeof(buf));
 	wire_write_hello_again(&w, LIMIT_MESSAGE_BYTES, again);
 	channel_post(c, buf, w.used);
@@ -163,8 +164,7 @@ struct channel *channel_open(enum channel_kind kind, uint64_t number, int fd,
 		channel_close(c, true);
 		return NULL;
 	}
-	say_hello(c, 0);
-	return c->closed ? NULL : c;
+	return c;
 }
 
 struct channel *channel_find(uint64_t number, bool ours)
@@ -232,6 +232,14 @@ void channel_lost(struct channel *c, bool tell)
 /* --- sending ----------------------------------------------------------------
  */
 
+/* Before the first message, and not before: most contexts are only passed on,
+ * and a hello wakes its reader. */
+static void greet(struct channel *c)
+{
+	if (!c->greeted)
+		say_hello(c, 0);
+}
+
 /* The rest of a large message is the channel's from now on. */
 static int keep_outgoing(struct channel *c, const uint8_t *data, size_t size,
 			 size_t done)
@@ -261,6 +269,7 @@ int channel_send(struct channel *c, uint8_t *data, size_t size)
 		return -EMSGSIZE;
 	if (c->outgoing && size >= LINK_RECORD_BYTES)
 		return -EAGAIN; /* its fragments would lie among the others */
+	greet(c);
 	r = link_send_some(&c->link, data, size, &done);
 	if (r != -EAGAIN || done == 0)
 		return r;
@@ -289,13 +298,15 @@ static int queued(struct channel *c, size_t before, int r)
 
 int channel_post_in_place(struct channel *c, uint8_t *data, size_t size)
 {
-	size_t before = c->link.queued_bytes, done = 0;
+	size_t before, done = 0;
 	int r;
 
 	if (size > c->limit_bytes)
 		return -EMSGSIZE;
 	if (!may_queue(c, size))
 		return -ENOBUFS;
+	greet(c);
+	before = c->link.queued_bytes;
 	r = link_send_some(&c->link, data, size, &done);
 	if (r == -EAGAIN)
 		r = link_queue_rest(&c->link, data, size, done);
@@ -304,12 +315,14 @@ int channel_post_in_place(struct channel *c, uint8_t *data, size_t size)
 
 int channel_post(struct channel *c, const void *data, size_t size)
 {
-	size_t before = c->link.queued_bytes;
+	size_t before;
 
 	if (size > c->limit_bytes)
 		return -EMSGSIZE;
 	if (!may_queue(c, size))
 		return -ENOBUFS;
+	greet(c);
+	before = c->link.queued_bytes;
 	return queued(c, before, link_send(&c->link, data, size, NULL, 0));
 }
 

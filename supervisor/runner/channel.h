@@ -54,6 +54,7 @@ struct channel {
 	uint64_t number;
 	enum channel_kind kind;
 	bool closed;
+	bool greeted;	    /* our hello has been sent */
 	bool moved;	    /* nothing new is sent here */
 	bool throttled;	    /* not read: too many calls of it wait */
 	size_t limit_bytes; /* what the other end takes in one message */
