@@ -143,11 +143,14 @@ static void discard(struct native_link *l)
 	free(l);
 }
 
+/* Before the first message, and not before: most contexts are only passed on,
+ * and a hello wakes its reader. */
 static int send_hello(struct native_link *l)
 {
 	uint8_t buf[HELLO_BYTES];
 	struct mp_writer w;
 
+	l->greeted = true;
 	mp_writer_init(&w, buf, sizeof(buf));
 	wire_write_hello(&w, l->link.limit_bytes);
 	return link_send(&l->link, w.data, w.used, NULL, 0);
@@ -214,8 +217,6 @@ int native_link_open(struct native *n, const struct native_control *m, int fd,
 	}
 	table_add(l);
 	*ret = l;
-	/* An end that is closed already shows when it is read. */
-	(void)send_hello(l);
 	return 0;
 }
 
@@ -372,6 +373,8 @@ int native_link_send(struct native_link *l)
 		return -EPIPE;
 	if (r == 0 && w->used > l->peer_limit_bytes)
 		r = -EMSGSIZE;
+	if (r == 0 && !l->greeted)
+		r = send_hello(l);
 	if (r < 0)
 		return r;
 	r = link_send(&l->link, w->data, w->used, NULL, 0);

@@ -75,15 +75,6 @@ static bool give_link(struct play *p, const struct mp_writer *w,
 	return true;
 }
 
-static bool take_hello(struct play *p, struct link *peer)
-{
-	struct wire_message m;
-
-	play_turn(p);
-	return play_read(peer, &m) == 1 && m.kind == WIRE_HELLO &&
-	       m.message_bytes == LINK_MESSAGE_BYTES;
-}
-
 static void write_key(struct mp_writer *w, const char *key, uint64_t value)
 {
 	mp_write_str(w, key);
@@ -113,7 +104,10 @@ bool play_hold(struct play *p, uint64_t number, bool zero, bool resolves,
 		write_true(&w, "resolves");
 	if (over)
 		write_key(&w, "over", over);
-	return give_link(p, &w, ret_peer) && take_hello(p, ret_peer);
+	if (!give_link(p, &w, ret_peer))
+		return false;
+	play_turn(p);
+	return true;
 }
 
 bool play_opened(struct play *p, uint64_t number, uint64_t context,
@@ -144,7 +138,10 @@ bool play_opened(struct play *p, uint64_t number, uint64_t context,
 		mp_write_str(&w, "grants");
 		mp_write_raw(&w, grants.p, grants.size);
 	}
-	return give_link(p, &w, ret_peer) && take_hello(p, ret_peer);
+	if (!give_link(p, &w, ret_peer))
+		return false;
+	play_turn(p);
+	return true;
 }
 
 bool play_shared(struct play *p, uint64_t id, int status, uint64_t link)
@@ -164,7 +161,7 @@ bool play_shared(struct play *p, uint64_t id, int status, uint64_t link)
 	return play_say(p, &w);
 }
 
-int play_read(struct link *peer, struct wire_message *ret)
+int play_read_any(struct link *peer, struct wire_message *ret)
 {
 	static struct link_message last;
 	int r;
@@ -174,6 +171,16 @@ int play_read(struct link *peer, struct wire_message *ret)
 	if (r <= 0)
 		return r;
 	return wire_parse(last.data, last.size, ret) == 0 ? 1 : -1;
+}
+
+int play_read(struct link *peer, struct wire_message *ret)
+{
+	int r;
+
+	do
+		r = play_read_any(peer, ret);
+	while (r == 1 && ret->kind == WIRE_HELLO);
+	return r;
 }
 
 bool play_send(struct link *peer, const struct mp_writer *w)

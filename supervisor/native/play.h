@@ -27,8 +27,8 @@ int play_turn(struct play *p);
  * the kind in @ret (as many as there are, 4 at most); -1: there is none. */
 int play_told(struct play *p, uint64_t ret[4]);
 
-/* Make a link: thoxd's word goes to the process, @ret_peer is the other end,
- * whose hello was taken. @over 0: not said. */
+/* Make a link: thoxd's word goes to the process, @ret_peer is the other end.
+ * @over 0: not said. */
 bool play_hold(struct play *p, uint64_t number, bool zero, bool resolves,
 	       uint64_t over, struct link *ret_peer);
 /* Somebody holds @context of it, or (0) calls @name, which is bound.
@@ -40,7 +40,9 @@ bool play_opened(struct play *p, uint64_t number, uint64_t context,
 bool play_shared(struct play *p, uint64_t id, int status, uint64_t link);
 bool play_say(struct play *p, const struct mp_writer *w);
 
-/* The next message on the other end of a link: 1, 0 for none, or an error.
- * Views are good until the next one. */
+/* The next message but hellos on the other end of a link: 1, 0 for none, or an
+ * error. Views are good until the next one. */
 int play_read(struct link *peer, struct wire_message *ret);
+int play_read_any(struct link *peer,
+		  struct wire_message *ret); /* hellos, too */
 bool play_send(struct link *peer, const struct mp_writer *w);

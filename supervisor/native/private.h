@@ -111,7 +111,8 @@ struct native_link {
 	uint64_t number;
 	uint64_t over; /* its number comes in messages of this link alone */
 	uint64_t peer_limit_bytes;
-	bool held; /* else the other end holds */
+	bool held;    /* else the other end holds */
+	bool greeted; /* our hello has been sent */
 	bool ended;
 	bool moved;	     /* nothing more is called on it */
 	unsigned refs;	     /* of the user and of routes; of requests */

@@ -160,6 +160,51 @@ static void test_first_call_resolves(void)
 	link_deinit(&peer);
 }
 
+static bool reads_hello(struct link *peer)
+{
+	struct wire_message m;
+
+	return play_read_any(peer, &m) == 1 && m.kind == WIRE_HELLO &&
+	       m.message_bytes == LINK_MESSAGE_BYTES;
+}
+
+/* Verify that nothing is said on a link before there is more to say, that a
+ * hello comes first then, and once. */
+static void test_hello(void)
+{
+	struct heard h = { 0 };
+	struct wire_message m;
+	struct link zero, peer;
+	struct play p;
+
+	CHECK(open_zero(&p, &zero));
+	CHECK_EQ(play_read_any(&zero, &m), 0);
+	CHECK_EQ(native_call(p.native, NULL, "a.one", NULL, 0, on_answer, &h,
+			     NULL),
+		 0);
+	CHECK(reads_hello(&zero));
+	CHECK_EQ(play_read_any(&zero, &m), 1);
+	CHECK_EQ(m.kind, WIRE_RESOLVE);
+	CHECK(play_hold(&p, 1, false, false, ZERO, &peer));
+	CHECK_EQ(play_read_any(&peer, &m), 0);
+	CHECK(answer_route(&zero, m.cid, "a", 1, 1));
+	play_turn(&p);
+	CHECK(reads_hello(&peer));
+	for (unsigned times = 1; times <= 2; times++) {
+		CHECK_EQ(play_read_any(&peer, &m), 1);
+		CHECK_EQ(m.kind, WIRE_CALL);
+		CHECK(answer_number(&peer, m.cid, 1));
+		play_turn(&p);
+		CHECK_EQ(h.times, times);
+		CHECK_EQ(native_call(p.native, NULL, "a.one", NULL, 0,
+				     on_answer, &h, NULL),
+			 0);
+	}
+	play_close(&p);
+	link_deinit(&zero);
+	link_deinit(&peer);
+}
+
 /* Verify that names which thoxd answers itself go over context 0. */
 static void test_thoxds_own_names(void)
 {
@@ -866,6 +911,7 @@ static void test_end_of_thoxd(void)
 int main(void)
 {
 	RUN(test_first_call_resolves);
+	RUN(test_hello);
 	RUN(test_thoxds_own_names);
 	RUN(test_refused_names);
 	RUN(test_forgotten_route);
