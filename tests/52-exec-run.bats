@@ -13,6 +13,11 @@ teardown_file() {
 	stop_thox
 }
 
+setup() {
+	# What the last test's programs said is not what this one waits for.
+	: >"$THOX_DIR/out"
+}
+
 teardown() {
 	[[ -n ${BATS_TEST_COMPLETED:-} ]] || show_log
 }
@@ -20,7 +25,6 @@ teardown() {
 # A thox-exec in the background whose SIGINT is not ignored, as `&` in a
 # script would have it; its output goes to $THOX_DIR/out.
 in_background() {
-	: >"$THOX_DIR/out"
 	env --default-signal=INT,QUIT thox-exec "$@" \
 		>"$THOX_DIR/out" 2>&1 </dev/null 3>&- &
 	client=$!
