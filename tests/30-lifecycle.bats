@@ -208,3 +208,16 @@ a_runner_waits() { [[ -n $(waiting_runners) ]]; }
 	rm -r "$THOX_DIR/run"
 	nothing_stays
 }
+
+@test "at a shutdown thox-storaged ends by itself, without the grace time" {
+	stop_thox
+	start_thox '[thoxd]' 'mount = no' 'grace-time = 10m'
+	thoxctl kv set hello key 5
+	timeout 60 thoxctl shutdown
+	thoxctl status
+	[ "$(thoxctl kv get hello key)" = 5 ]
+	kill -KILL "$(thoxd_pid)"
+	wait_until restarted 1
+	[ "$(thoxctl kv get hello key)" = 5 ]
+	timeout 60 thoxctl shutdown
+}

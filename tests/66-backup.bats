@@ -312,14 +312,14 @@ publish_all_the_time() {
 	thoxctl backup "$archive"
 	size=$(stat -c %s "$archive")
 	other
-	# Cut off here and there.
-	for ((at = 0; at < size - 1024; at += 1536)); do
+	# Cut off here and there, at all places of a block in the end.
+	for ((at = 0; at < size - 1024; at += 5003)); do
 		head -c "$at" "$archive" >"$archive.cut"
 		fails 1 "not an archive" thoxctl restore "$archive.cut"
 	done
 	head -c "$((size / 2 + 100))" "$archive" | fails 1 "not an archive" thoxctl restore -
 	# One byte here and there, where it is no padding.
-	for ((at = 7; at < size - 1024; at += 1536)); do
+	for ((at = 7; at < size - 1024; at += 5003)); do
 		cp "$archive" "$archive.bad"
 		[[ $(dd if="$archive" bs=1 skip="$at" count=1 status=none | od -An -tx1) != ' 00' ]] || continue
 		printf '\xa5' | dd of="$archive.bad" bs=1 seek="$at" conv=notrunc status=none

@@ -236,6 +236,8 @@ void storaged_end(struct storaged *d)
 	if (d->begun)
 		principal_end(&d->principal);
 	d->begun = false;
+	/* The keeper has our end of its link, too: it ends when both are closed. */
+	adopt_drop_storaged(d);
 	peer_close(&d->peer);
 	waiters_go(&d->waiters);
 }
