@@ -13,6 +13,8 @@
 
 #include "base/util.h"
 
+#define ASIDE_FD 8192 /* from there on they are only kept */
+
 int fd_close(int fd)
 {
 	int saved_errno = errno;
@@ -128,6 +130,16 @@ void fd_raise_limit(void)
 int fd_set_cloexec(int fd, int on)
 {
 	return fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0) < 0 ? -errno : 0;
+}
+
+int fd_set_aside(int fd)
+{
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, ASIDE_FD);
+
+	if (high < 0)
+		return fd;
+	fd_close(fd);
+	return high;
 }
 
 uint64_t clock_ns(void)

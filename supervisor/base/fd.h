@@ -27,6 +27,11 @@ int fd_read_at(int fd, void *data, size_t size, uint64_t offset,
 /* A sealed memfd that holds @data: a text to hand to a runner. */
 int fd_from_bytes(const char *name, const void *data, size_t size, int *ret_fd);
 
+/* One that is kept and not waited for, to a high number: an event loop's table
+ * is as long as the highest that it waits for. Returns where it is now, which
+ * is @fd when there are no high numbers. */
+int fd_set_aside(int fd);
+
 int fd_set_nonblocking(int fd);
 int fd_set_cloexec(int fd, int on);
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -253,6 +254,37 @@ static void test_log_lines(void)
 	unsetenv("JOURNAL_STREAM");
 }
 
+/* Verify that a descriptor that is set aside is the same file, closed at an
+ * exec, and that its old number is free; with no high numbers it stays. */
+static void test_set_aside(void)
+{
+	struct rlimit limit, few = { 100, 100 };
+	struct stat a, b;
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC), high;
+
+	CHECK_EQ(fd_set_aside(-1), -1);
+	CHECK_EQ(fstat(fd, &a), 0);
+	fd_raise_limit();
+	CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	high = fd_set_aside(fd);
+	if (limit.rlim_cur > 8192) {
+		CHECK(high >= 8192);
+		CHECK(fcntl(fd, F_GETFD) < 0);
+	} else {
+		CHECK_EQ(high, fd);
+	}
+	CHECK_EQ(fcntl(high, F_GETFD), FD_CLOEXEC);
+	CHECK_EQ(fstat(high, &b), 0);
+	CHECK(a.st_rdev == b.st_rdev && a.st_ino == b.st_ino);
+	fd_close(high);
+	few.rlim_max = limit.rlim_max;
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	CHECK_EQ(fd_set_aside(fd), fd);
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	fd_close(fd);
+}
+
 int main(void)
 {
 	RUN(test_log_lines);
@@ -262,6 +294,7 @@ int main(void)
 	RUN(test_places);
 	RUN(test_directories_are_private);
 	RUN(test_long_socket_paths);
+	RUN(test_set_aside);
 	RUN(test_lists);
 	RUN(test_utf8);
 	return tap_done();

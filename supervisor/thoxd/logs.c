@@ -143,7 +143,7 @@ void logs_take_kept(struct logs *l, const struct keeper_message *kept,
 		return;
 	}
 	s->pid = (pid_t)pid;
-	s->reader = link_message_take_fd(m, 0);
+	s->reader = fd_set_aside(link_message_take_fd(m, 0));
 	if (s->number > l->last_number)
 		l->last_number = s->number;
 	list_append(&l->streams, &s->list);
@@ -402,7 +402,7 @@ int logs_open(struct logs *l, const char *service, const char *instance,
 	}
 	/* a user may have had too many large ones: a small one does */
 	(void)fcntl(fds[1], F_SETPIPE_SZ, PIPE_BYTES);
-	s->reader = fds[0];
+	s->reader = fd_set_aside(fds[0]);
 	l->last_number++;
 	list_append(&l->streams, &s->list);
 	l->n_streams++;
@@ -412,7 +412,7 @@ int logs_open(struct logs *l, const char *service, const char *instance,
 	else if (!l->running && !ev_is_active(&l->again))
 		on_again(l->server->loop, &l->again, 0);
 	*ret_number = s->number;
-	*ret_writer = fds[1];
+	*ret_writer = fd_set_aside(fds[1]);
 	return 0;
 }
 

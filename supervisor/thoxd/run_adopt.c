@@ -56,7 +56,7 @@ static int accept(struct server *s, const struct record_process *r,
 	strcpy(program.runtime, r->runtime);
 	for (unsigned i = 0; i < 3; i++)
 		if (r->has[i])
-			io[i] = steal_fd(&fds[at++]);
+			io[i] = fd_set_aside(steal_fd(&fds[at++]));
 	if (run_accept(s, &spec, io, &program, ret_run, &why) == 0)
 		return 0;
 	for (unsigned i = 0; i < 3; i++)

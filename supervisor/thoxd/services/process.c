@@ -264,6 +264,7 @@ static int open_streams(struct service_process *p, int fds[4])
 	fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (fds[0] < 0)
 		return -errno;
+	fds[0] = fd_set_aside(fds[0]);
 	for (int i = 0; r == 0 && i < 2; i++)
 		r = logs_open(&server_of(p)->logs, sv->ref.name,
 			      number[0] ? number : sv->ref.instance, i == 1,
