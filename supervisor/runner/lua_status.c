@@ -6,7 +6,6 @@
 
 #include <lauxlib.h>
 
-#include "base/util.h"
 #include "rpc/status.h"
 
 static const char error_key; /* its address: the errors' metatable */

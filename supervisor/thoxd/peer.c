@@ -62,6 +62,16 @@ void peer_drain(struct peer *p, unsigned most)
 		peer_read(p);
 }
 
+int peer_heard_again(struct peer *p, bool *renewing, uint64_t number,
+		     uint64_t ours)
+{
+	if (!*renewing || number > ours)
+		return -EPROTO;
+	if (number == ours)
+		*renewing = p->link.resumed = false;
+	return 0;
+}
+
 static void on_io(struct ev_loop *loop, ev_io *io, int events)
 {
 	struct peer *p = container_of(io, struct peer, io);

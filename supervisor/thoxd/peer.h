@@ -50,6 +50,10 @@ void peer_read(struct peer *p);
 /* The same @most times, or until it is closed: the other end is dead, and what
  * it said last lies in the socket before its end. */
 void peer_drain(struct peer *p, unsigned most);
+/* One that was another thoxd's has heard of the thoxd of @number, which is
+ * @ours unless that one did not live to read it; @renewing ends with ours. */
+int peer_heard_again(struct peer *p, bool *renewing, uint64_t number,
+		     uint64_t ours);
 /* As link_send(); what did not fit is sent when there is room. A peer that
  * is closed takes nothing: -EPIPE. */
 int peer_send(struct peer *p, const struct mp_writer *w, const int *fds,

@@ -85,18 +85,6 @@ static int on_report(struct runner *r, const struct runner_message *m)
 	return 0;
 }
 
-/* One of a lower number was for a thoxd that did not live to read it. */
-static int on_again_heard(struct runner *r, uint64_t number)
-{
-	uint64_t ours = r->zygote->server->restarts;
-
-	if (!r->renewing || number > ours)
-		return -EPROTO;
-	if (number == ours)
-		r->renewing = r->peer.link.resumed = false;
-	return 0;
-}
-
 static int on_message(struct peer *p, struct link_message *m)
 {
 	struct runner *r = runner_of(p);
@@ -126,7 +114,8 @@ static int on_message(struct peer *p, struct link_message *m)
 		run_evaluated(r->run, message.ok);
 		return 0;
 	case CONTROL_AGAIN_HEARD:
-		return on_again_heard(r, message.id);
+		return peer_heard_again(p, &r->renewing, message.id,
+					r->zygote->server->restarts);
 	case CONTROL_STREAM_CLOSED:
 		if (!r->run)
 			return -EPROTO;

@@ -67,16 +67,6 @@ static void on_process_exit(struct process *p, const struct process_exit *exit)
 /* --- its life -------------------------------------------------------------
  */
 
-/* One of a lower number was for a thoxd that did not live to read it. */
-static int on_again_heard(struct storaged *d, uint64_t number)
-{
-	if (!d->renewing || number > d->server->restarts)
-		return -EPROTO;
-	if (number == d->server->restarts)
-		d->renewing = d->peer.link.resumed = false;
-	return 0;
-}
-
 static int on_message(struct peer *p, struct link_message *m)
 {
 	struct storaged *d = container_of(p, struct storaged, peer);
@@ -89,7 +79,7 @@ static int on_message(struct peer *p, struct link_message *m)
 	if (runner_message_parse(m->data, m->size, m->n_fds, &said) < 0 ||
 	    said.kind != CONTROL_AGAIN_HEARD)
 		return -EPROTO;
-	return on_again_heard(d, said.id);
+	return peer_heard_again(p, &d->renewing, said.id, d->server->restarts);
 }
 
 static void on_gone(struct peer *p, int error)
