@@ -57,6 +57,22 @@ more_setup() {
 	wait "$writer"
 }
 
+@test "an empty text that was only opened is not taken for one that was emptied" {
+	mount_store relaxed,noverify
+	: >"$mnt/programs/a"
+	: >"$mnt/programs/b"
+	exec 4<>"$mnt/programs/a" 5<>"$mnt/programs/b"
+	# emptied through its descriptor: that is a truncation
+	: >/proc/self/fd/5
+	echo new >"$mnt/programs/a"
+	echo new >"$mnt/programs/b"
+	kill_worker
+	exec 4>&- 5>&-
+	wait_until no_drafts
+	content programs/a new
+	content programs/b ""
+}
+
 @test "a draft that a write failed to is not published by the next one either" {
 	mount_store relaxed,noverify,limit=20
 	echo old >"$mnt/programs/a"

@@ -95,6 +95,16 @@ void draft_set_written(struct draft *d, bool written)
 	d->written = written;
 }
 
+void draft_set_truncated(struct draft *d)
+{
+	if (d->marked) {
+		d->marked = false;
+		mark(d);
+	}
+	d->truncated = true;
+	draft_set_failed(d, 0);
+}
+
 void draft_set_failed(struct draft *d, int error)
 {
 	if (d->failed == error)
@@ -160,7 +170,8 @@ static void find_out_state(struct thoxfs *fs, struct draft *d)
 				       NULL) == -ENOENT);
 	d->marked = st.st_mode & MODE_UNWRITTEN;
 	d->failed = st.st_mode & MODE_FAILED ? -EIO : 0;
-	d->truncated = st.st_size == 0;
+	/* An empty text that was only opened was not truncated. */
+	d->truncated = st.st_size == 0 && !d->marked;
 	if (st.st_size > 0 && !d->marked)
 		draft_set_written(d, true);
 }

@@ -74,6 +74,8 @@ struct draft *draft_find(struct thoxfs *fs, uint64_t id);
 int draft_get(struct thoxfs *fs, uint64_t id, struct draft **ret_draft);
 /* It was written to, or its size was set; or that was taken care of. */
 void draft_set_written(struct draft *d, bool written);
+/* An open emptied it, which the release publishes if no flush does before. */
+void draft_set_truncated(struct draft *d);
 /* A write to it failed (@error negative), or it begins anew (0). */
 void draft_set_failed(struct draft *d, int error);
 /* Free it when nothing refers to it any more. */

@@ -175,10 +175,8 @@ static int open_draft(struct thoxfs *fs, fuse_req_t req, fuse_ino_t ino,
 		r = store_draft_truncate(d->store, 0);
 	if (r < 0)
 		return r;
-	if (fi->flags & O_TRUNC) {
-		d->truncated = true;
-		draft_set_failed(d, 0);
-	}
+	if (fi->flags & O_TRUNC)
+		draft_set_truncated(d);
 	d->opens++;
 	d->tid = ctx->pid;
 	d->uid = ctx->uid;
