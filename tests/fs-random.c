@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@
 #define NAMES	   8
 #define OPENS	   4
 #define SIZE_BYTES 20000U
+#define NOTES	   40
 
 struct text {
 	bool exists;
@@ -51,6 +53,8 @@ static struct writer writers[OPENS];
 static struct reader readers[OPENS];
 static unsigned long step;
 static uint64_t state;
+static char notes[NOTES][80];
+static unsigned noted;
 
 static unsigned pick(unsigned n)
 {
@@ -58,8 +62,26 @@ static unsigned pick(unsigned n)
 	return (unsigned)(state >> 33) % n;
 }
 
+/* What was done last, told when something differs. */
+__attribute__((format(printf, 1, 2))) static void note(const char *text, ...)
+{
+	int n = snprintf(notes[noted % NOTES], sizeof(notes[0]),
+			 "step %lu: ", step);
+	va_list args;
+
+	va_start(args, text);
+	vsnprintf(notes[noted++ % NOTES] + n, sizeof(notes[0]) - (size_t)n,
+		  text, args);
+	va_end(args);
+}
+
 static void fail(const char *what, int name)
 {
+	int error = errno;
+
+	for (unsigned i = noted > NOTES ? noted - NOTES : 0; i < noted; i++)
+		fprintf(stderr, "%s\n", notes[i % NOTES]);
+	errno = error;
 	fprintf(stderr, "step %lu: %s, n%d: %s\n", step, what, name,
 		strerror(errno));
 	exit(1);
@@ -84,8 +106,11 @@ static void check_fd(int fd, const struct text *want, int name)
 	if (n < 0 || fstat(fd, &st) < 0)
 		fail("read", name);
 	errno = 0;
-	if ((size_t)n != want->size || (size_t)st.st_size != want->size)
+	if ((size_t)n != want->size || (size_t)st.st_size != want->size) {
+		fprintf(stderr, "read %zd bytes, stat says %lld, want %zu\n", n,
+			(long long)st.st_size, want->size);
 		fail("wrong size", name);
+	}
 	if (memcmp(got, want->bytes, want->size) != 0)
 		fail("wrong bytes", name);
 }
@@ -111,6 +136,7 @@ static void check_name(int name)
 
 	if (is_unsure(name))
 		return;
+	note("check n%d", name);
 	fd = open(name_of(name), O_RDONLY);
 	if (fd < 0 && errno == ENOENT && !names[name].exists)
 		return;
@@ -134,6 +160,7 @@ static void do_write(struct writer *w)
 	struct text *v = &w->view;
 
 	fill(bytes, n);
+	note("write %zu at %zu to n%d by %d", n, at, w->name, w->fd);
 	if (pwrite(w->fd, bytes, n, (off_t)at) != (ssize_t)n)
 		fail("write", w->name);
 	if (at > v->size)
@@ -149,6 +176,7 @@ static void do_truncate(struct writer *w)
 	size_t size = pick(SIZE_BYTES);
 	struct text *v = &w->view;
 
+	note("truncate n%d to %zu by %d", w->name, size, w->fd);
 	if (ftruncate(w->fd, (off_t)size) < 0)
 		fail("ftruncate", w->name);
 	if (size > v->size)
@@ -174,6 +202,7 @@ static void do_open(struct writer *w)
 			return;
 		fail("open", name);
 	}
+	note("open n%d to write, flags %d: %d", name, flag, w->fd);
 	w->name = name;
 	w->view = *n;
 	w->changed = false;
@@ -186,6 +215,8 @@ static void do_open(struct writer *w)
 
 static void do_close(struct writer *w)
 {
+	note("close n%d, %s by %d, %zu bytes", w->name,
+	     w->changed ? "changed" : "not changed", w->fd, w->view.size);
 	if (close(w->fd) < 0)
 		fail("close", w->name);
 	w->fd = -1;
@@ -208,6 +239,7 @@ static void use_writer(struct writer *w)
 		do_truncate(w);
 		break;
 	case 3:
+		note("check n%d by %d", w->name, w->fd);
 		check_fd(w->fd, &w->view, w->name);
 		break;
 	default:
@@ -220,6 +252,7 @@ static void use_reader(struct reader *r)
 	int name = (int)pick(NAMES);
 
 	if (r->fd >= 0) {
+		note("check what %d reads", r->fd);
 		check_fd(r->fd, &r->view, -1);
 		if (pick(3))
 			return;
@@ -233,6 +266,7 @@ static void use_reader(struct reader *r)
 	if ((r->fd >= 0) != names[name].exists)
 		fail("open to read", name);
 	r->view = names[name];
+	note("open n%d to read: %d", name, r->fd);
 }
 
 static void do_rename(void)
@@ -241,6 +275,7 @@ static void do_rename(void)
 
 	if (from == to || is_being_made(from) || is_being_made(to))
 		return;
+	note("rename n%d to n%d", from, to);
 	if (rename(name_of(from), name_of(to)) < 0) {
 		if (errno != ENOENT || names[from].exists)
 			fail("rename", from);
@@ -262,6 +297,7 @@ static void do_replace(void)
 	t.exists = true;
 	t.size = pick(SIZE_BYTES);
 	fill(t.bytes, t.size);
+	note("replace n%d by %zu bytes", name, t.size);
 	fd = open(".new", O_WRONLY | O_CREAT | O_EXCL, 0600);
 	if (fd < 0 || write(fd, t.bytes, t.size) != (ssize_t)t.size ||
 	    close(fd) < 0 || rename(".new", name_of(name)) < 0)
@@ -275,6 +311,7 @@ static void do_unlink(void)
 
 	if (is_being_made(name))
 		return;
+	note("unlink n%d", name);
 	if ((unlink(name_of(name)) == 0) != names[name].exists)
 		fail("unlink", name);
 	names[name].exists = false;
@@ -307,8 +344,10 @@ static void kill_one(const char *path)
 
 	if (!f)
 		return;
-	if (fscanf(f, "%d", &pid) == 1 && pid > 1)
+	if (fscanf(f, "%d", &pid) == 1 && pid > 1) {
+		note("kill %d", pid);
 		kill(pid, SIGKILL);
+	}
 	fclose(f);
 	unlink(path);
 }
