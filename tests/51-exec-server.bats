@@ -21,6 +21,7 @@ teardown() {
 
 # serve STEP...: see fake-thoxd.c.
 serve() {
+	: >"$log" # of the server before
 	"$helpers/fake-thoxd" "$THOX_DIR/run" "$@" >"$log" 2>&1 3>&- &
 	server=$!
 	wait_until has_line "$log" listening

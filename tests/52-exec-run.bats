@@ -25,6 +25,7 @@ teardown() {
 # A thox-exec in the background whose SIGINT is not ignored, as `&` in a
 # script would have it; its output goes to $THOX_DIR/out.
 in_background() {
+	: >"$THOX_DIR/out"
 	env --default-signal=INT,QUIT thox-exec "$@" \
 		>"$THOX_DIR/out" 2>&1 </dev/null 3>&- &
 	client=$!

@@ -84,6 +84,7 @@ teardown() {
 	run ! has_line "$out" other
 	kill -INT "$watch"
 	wait "$watch" || kill "$watch"
+	out+=.json
 	thoxctl --json kv watch keeper >"$out" 2>"$out.err" 3>&- &
 	watch=$!
 	wait_until has_line "$out.err" "Ctrl-C ends it"

@@ -522,7 +522,10 @@ start_keepers() {
 		local me = ...
 		local stream, keys = storage.stream(), storage.keys()
 		local lock, seen = nil, "nothing"
-		keys:watch("news", function(_, value) seen = value or seen end)
+		keys:watch("news", function(key, value)
+			-- without a key: thox-storaged died, and anything may be new
+			seen = key and value or keys:get("news") or seen
+		end)
 		os.task(function() lock = storage.lock("one", {timeout = 1000}) end)
 		daemon.rpc[me].has = function() return lock ~= nil end
 		daemon.rpc[me].seen = function() return seen end
