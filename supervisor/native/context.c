@@ -116,6 +116,7 @@ static void end_links(struct native *n, struct native_context *c,
 		{
 			if (!(c && l->context == c) && !(b && l->bound == b))
 				continue;
+			l->untold = c != NULL;
 			l->context = NULL;
 			l->bound = NULL;
 			native_requests_void(l);
@@ -136,6 +137,7 @@ struct native_context *native_context_close(struct native_context *c)
 	n = c->native;
 	list_remove(&c->list);
 	n->n_contexts--;
+	n->n_closed++;
 	end_links(n, c, NULL);
 	if (!n->error) {
 		w = native_begin(n);

@@ -33,6 +33,8 @@ static int on_opened(struct native *n, const struct native_control *m, int fd)
 
 	if (r == 0)
 		native_on_opened(l);
+	if (m->answers)
+		native_on_shared(n, m);
 	return r;
 }
 

@@ -280,18 +280,23 @@ static void let_go(struct native_link *l)
 void native_link_end(struct native_link *l)
 {
 	struct native *n = l->native;
+	uint64_t context = l->context ? l->context->number : 0;
+	uint64_t closed = n->n_closed;
 
 	if (l->ended)
 		return;
 	l->ended = true;
 	(void)native_source_set(n, &l->source, 0);
 	table_remove(l);
-	if (!n->error)
-		tell_closed(l);
 	l->refs++; /* while callbacks run */
 	close_given(l);
 	let_go(l);
 	l->refs--;
+	/* One whose last holder was this is mostly closed in a callback. */
+	if (context && n->n_closed != closed)
+		l->untold = !native_context_find(n, context);
+	if (!l->untold && !n->error)
+		tell_closed(l);
 	link_deinit(&l->link);
 	list_append(&n->garbage, &l->list);
 }

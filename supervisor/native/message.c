@@ -111,6 +111,9 @@ static void opened_field(struct mp_reader *r, struct mp_bytes key,
 		m->has_name = true;
 	} else if (mp_bytes_equal(key, "pid")) {
 		m->pid = read_pid(r);
+	} else if (mp_bytes_equal(key, "answers")) {
+		m->id = mp_read_uint(r);
+		m->answers = true;
 	} else if (mp_bytes_equal(key, "program")) {
 		m->program = mp_read_str(r);
 	} else if (mp_bytes_equal(key, "service")) {

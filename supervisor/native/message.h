@@ -15,16 +15,17 @@
 #include "rpc/mp.h"
 
 struct native_control {
-	unsigned kind;		 /* CONTROL_… */
-	uint64_t link;		 /* opened, hold, shared */
-	uint64_t id;		 /* shared, revoked, pipe, reply, again */
-	int status;		 /* likewise */
+	unsigned kind; /* CONTROL_… */
+	uint64_t link; /* opened, hold, shared */
+	uint64_t id;   /* shared, revoked, pipe, reply, again, answers */
+	int status;    /* likewise */
 	struct mp_bytes message; /* unless OK */
 	struct mp_bytes links;	 /* revoked: a whole array */
 	struct mp_bytes name;	 /* move, trace, forget, event, a bound name */
 	bool has_name;
 	/* opened */
 	uint64_t context; /* 0: a bound name */
+	bool answers;	  /* it is CONTROL_SHARED of that id, too */
 	pid_t pid;
 	struct mp_bytes program, service, storage; /* size 0: not said */
 	uint64_t storage_since;

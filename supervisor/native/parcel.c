@@ -149,7 +149,6 @@ void native_parcel_forget(struct outgoing *o)
 
 static void write_file(struct mp_writer *w, const struct native_file *file)
 {
-	mp_write_map(w, 3);
 	mp_write_str(w, "inode");
 	mp_write_uint(w, file->inode);
 	mp_write_str(w, "limit_bytes");
@@ -163,11 +162,16 @@ static int send_share(struct native *n, const struct share *s)
 	const struct native_slot *slot = &s->slot;
 	struct mp_writer *w = native_begin(n);
 
-	mp_write_array(w, slot->file.inode > 0 ? 5 : 4);
+	mp_write_array(w, slot->own ? 5 : 4);
 	mp_write_uint(w, slot->own ? CONTROL_SHARE_OWN : CONTROL_SHARE_HELD);
 	mp_write_uint(w, s->id);
 	mp_write_uint(w, slot->number);
 	mp_write_uint(w, s->link);
+	if (slot->own) {
+		mp_write_map(w, slot->file.inode > 0 ? 4 : 1);
+		mp_write_str(w, "joined");
+		mp_write_bool(w, true);
+	}
 	if (slot->file.inode > 0)
 		write_file(w, &slot->file);
 	return native_tell(n);

@@ -144,6 +144,26 @@ bool play_opened(struct play *p, uint64_t number, uint64_t context,
 	return true;
 }
 
+bool play_joined(struct play *p, uint64_t number, uint64_t context, uint64_t id,
+		 struct link *ret_peer)
+{
+	uint8_t buf[128];
+	struct mp_writer w;
+
+	mp_writer_init(&w, buf, sizeof(buf));
+	mp_write_array(&w, 3);
+	mp_write_uint(&w, CONTROL_OPENED);
+	mp_write_uint(&w, number);
+	mp_write_map(&w, 3);
+	write_key(&w, "context", context);
+	write_key(&w, "pid", 4321);
+	write_key(&w, "answers", id);
+	if (!give_link(p, &w, ret_peer))
+		return false;
+	play_turn(p);
+	return true;
+}
+
 bool play_shared(struct play *p, uint64_t id, int status, uint64_t link)
 {
 	uint8_t buf[128];

@@ -36,6 +36,9 @@ bool play_hold(struct play *p, uint64_t number, bool zero, bool resolves,
 bool play_opened(struct play *p, uint64_t number, uint64_t context,
 		 const char *name, struct mp_bytes grants,
 		 struct link *ret_peer);
+/* Its @context was shared as it asked by @id: the answer comes with its end. */
+bool play_joined(struct play *p, uint64_t number, uint64_t context, uint64_t id,
+		 struct link *ret_peer);
 /* [90, id, OK, link], or a failure with a text */
 bool play_shared(struct play *p, uint64_t id, int status, uint64_t link);
 bool play_say(struct play *p, const struct mp_writer *w);

@@ -56,6 +56,7 @@ struct native {
 	struct list asked;  /* revocations */
 
 	uint64_t last_context;
+	uint64_t n_closed; /* contexts, in all */
 	struct list contexts;
 	unsigned n_contexts;
 	struct list orphans; /* requests whose caller is gone */
@@ -114,6 +115,7 @@ struct native_link {
 	bool held;    /* else the other end holds */
 	bool greeted; /* our hello has been sent */
 	bool ended;
+	bool untold;	     /* thoxd learns of its end by the context's */
 	bool moved;	     /* nothing more is called on it */
 	unsigned refs;	     /* of the user and of routes; of requests */
 	struct list waiting; /* messages whose contexts are being shared */

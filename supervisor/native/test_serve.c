@@ -263,9 +263,10 @@ static void test_context_closed(void)
 	play_turn(&s.p);
 	CHECK_EQ(native_context_holders(s.context), 1);
 	s.context = native_context_close(s.context);
-	CHECK_EQ(play_told(&s.p, told), CONTROL_LINK_CLOSED);
+	/* which says enough of its links */
 	CHECK_EQ(play_told(&s.p, told), CONTROL_CONTEXT_CLOSED);
 	CHECK_EQ(told[0], 1);
+	CHECK_EQ(play_told(&s.p, told), -1);
 	play_turn(&s.p);
 	CHECK_EQ(play_read(&s.peer, &m), -ECONNRESET);
 	CHECK_EQ(s.served.closed + s.served.cancels, 0);
@@ -503,6 +504,87 @@ static void test_context_in_answer(void)
 	mp_read_array(&r);
 	CHECK_EQ(wire_read_context(&r), 2000);
 	close_scene(&s);
+}
+
+/* Verify that the answer of thoxd may come with the end of the link: the
+ * context has its holder, and what waited for it goes; also when the context
+ * was closed meanwhile. */
+static void test_context_joined(void)
+{
+	struct native_values v;
+	struct wire_message m;
+	struct mp_reader r;
+	struct link ends[2];
+	uint64_t told[4];
+	struct scene s;
+
+	CHECK(open_scene(&s));
+	for (uint32_t i = 0; i < 2; i++) {
+		CHECK(call(&s.peer, 1 + i, "open", NULL));
+		play_turn(&s.p);
+		native_values_init(&v);
+		mp_write_array(&v.w, 1);
+		native_write_own(&v, s.context);
+		CHECK_EQ(native_answer(s.served.last, &v), 0);
+		native_values_deinit(&v);
+		CHECK_EQ(play_told(&s.p, told), CONTROL_SHARE_OWN);
+		CHECK_EQ(play_read(&s.peer, &m), 0);
+		CHECK(play_joined(&s.p, 2000 + i, i ? 4711 : 1, told[0],
+				  &ends[i]));
+		CHECK_EQ(play_read(&s.peer, &m), 1);
+		CHECK_EQ(m.cid, 1 + i);
+		mp_reader_init(&r, m.args.p, m.args.size);
+		mp_read_array(&r);
+		CHECK_EQ(wire_read_context(&r), 2000 + i);
+	}
+	CHECK_EQ(native_context_holders(s.context), 2);
+	CHECK_EQ(play_told(&s.p, told), CONTROL_LINK_CLOSED);
+	CHECK_EQ(told[0], 2001);
+	CHECK(call(&ends[0], 1, "echo", "x"));
+	play_turn(&s.p);
+	CHECK(answered(&ends[0], 1, STATUS_OK, "x"));
+	link_deinit(&ends[0]);
+	link_deinit(&ends[1]);
+	close_scene(&s);
+}
+
+static void on_last_closed(struct native *n, struct native_peer *peer,
+			   unsigned left, void *user)
+{
+	struct native_context **context = user;
+
+	(void)n;
+	(void)peer;
+	if (left == 0)
+		*context = native_context_close(*context);
+}
+
+static const struct native_handler closes = { .closed = on_last_closed };
+
+/* Verify that of a context that its owner closes when the last holder is gone
+ * thoxd hears once, and of one that is kept, of the link. */
+static void test_closing_is_told_once(void)
+{
+	struct native_context *two;
+	struct link peer;
+	uint64_t told[4];
+	struct scene s;
+
+	CHECK(open_scene(&s));
+	CHECK_EQ(native_context_new(s.p.native, &closes, &two, &two), 0);
+	CHECK(play_opened(&s.p, 8, 2, NULL, (struct mp_bytes){ 0 }, &peer));
+	link_deinit(&peer);
+	play_turn(&s.p);
+	CHECK(!two);
+	CHECK_EQ(play_told(&s.p, told), CONTROL_CONTEXT_CLOSED);
+	CHECK_EQ(told[0], 2);
+	CHECK_EQ(play_told(&s.p, told), -1);
+	link_deinit(&s.peer);
+	play_turn(&s.p);
+	CHECK_EQ(play_told(&s.p, told), CONTROL_LINK_CLOSED);
+	CHECK_EQ(told[0], 7);
+	CHECK_EQ(play_told(&s.p, told), -1);
+	play_close(&s.p);
 }
 
 /* Verify that a process can hold a context of its own: both ends of one link
@@ -994,6 +1076,8 @@ int main(void)
 	RUN(test_answers_not_taken);
 	RUN(test_answer_too_large);
 	RUN(test_context_in_answer);
+	RUN(test_context_joined);
+	RUN(test_closing_is_told_once);
 	RUN(test_own_context_held);
 	RUN(test_revoke);
 	RUN(test_another_thoxd);

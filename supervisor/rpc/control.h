@@ -199,11 +199,12 @@ enum control_kind {
 	CONTROL_WANT_ZERO = 80,
 	/*
 	 * [81, id, context, to, {…}?]: whoever is at the other end of link `to`
-	 * shall hold this context of mine; answered by CONTROL_SHARED. The map
-	 * is thox-storaged's: with the context goes a descriptor of the stream
-	 * of whom `to` acts as, which thoxd opens, if it may have one; else
-	 * the context goes alone. Keys:
-	 *   inode            which file that has to be
+	 * shall hold this context of mine; answered by CONTROL_SHARED. Keys:
+	 *   joined           true: CONTROL_OPENED of that link may be the answer
+	 * and of thox-storaged alone: with the context goes a descriptor of the
+	 * stream of whom `to` acts as, which thoxd opens, if it may have one;
+	 * else the context goes alone.
+	 *   inode            which file that has to be; absent: none is to go
 	 *   limit_bytes      it must not grow over it
 	 *   write            true: to be written, too
 	 */
@@ -243,7 +244,11 @@ enum control_kind {
 	 *   context          which; absent: they call a name that is bound
 	 *   name             the bound name, when there is no context
 	 *   pid, program, service     who; the latter two may be absent
-	 *   storage          the program whose storage it has; absent: none
+	 *   answers          the id of the CONTROL_SHARE_OWN (with `joined`)
+	 *                    that asked for it: it was done, the receiver was
+	 *                    sent its end before, and no CONTROL_SHARED comes
+	 *   storage          to thox-storaged, of who calls by its name: the
+	 *                    program whose storage it has; absent: none
 	 *   storage_bytes    how many may be there; absent: not said
 	 *   storage_since    when another program of that name gave way to this
 	 *                    one, in nanoseconds; absent: none did

@@ -19,14 +19,20 @@ static bool said_ready;
 /* A kind and up to four numbers. */
 static void tell_all(int64_t kind, unsigned n, const uint64_t numbers[])
 {
+	bool share = kind == CONTROL_SHARE_OWN;
 	uint8_t buf[MESSAGE_BYTES];
 	struct mp_writer w;
 
 	mp_writer_init(&w, buf, sizeof(buf));
-	mp_write_array(&w, 1 + n);
+	mp_write_array(&w, 1 + n + share);
 	mp_write_int(&w, kind);
 	for (unsigned i = 0; i < n; i++)
 		mp_write_uint(&w, numbers[i]);
+	if (share) {
+		mp_write_map(&w, 1);
+		mp_write_str(&w, "joined");
+		mp_write_bool(&w, true);
+	}
 	control_send(&w);
 }
 

@@ -39,6 +39,12 @@ static struct mp_bytes read_raw(struct mp_reader *r, enum mp_type type)
 	return mp_read_raw(r);
 }
 
+static uint64_t read_answered(struct mp_reader *r, struct told *t)
+{
+	t->answers = true;
+	return mp_read_uint(r);
+}
+
 static void read_key(struct mp_reader *r, struct mp_bytes key, struct told *t)
 {
 	if (mp_bytes_equal(key, "context"))
@@ -61,6 +67,8 @@ static void read_key(struct mp_reader *r, struct mp_bytes key, struct told *t)
 		t->over = mp_read_uint(r);
 	else if (mp_bytes_equal(key, "file"))
 		t->file = mp_read_bool(r);
+	else if (mp_bytes_equal(key, "answers"))
+		t->answered = read_answered(r, t);
 	else
 		mp_skip(r);
 }
@@ -248,6 +256,9 @@ static void take(const struct told *t, struct link_message *raw)
 	switch (t->kind) {
 	case CONTROL_OPENED:
 		take_opened(t, raw);
+		if (t->answers)
+			request_answer(t->answered, STATUS_OK, t->text,
+				       t->number, NULL, 0);
 		break;
 	case CONTROL_HOLD:
 		take_hold(t, raw);

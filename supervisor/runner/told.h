@@ -20,6 +20,9 @@ struct told {
 	struct mp_bytes grants; /* raw, size 0: every name is granted */
 	bool zero, resolves;
 	bool file; /* hold: a second descriptor is there */
+	/* opened: it is also the answer to what was asked by that id */
+	bool answers;
+	uint64_t answered;
 	/* opened, hold, a child's end */
 	int64_t pid;
 	struct mp_bytes program, service;

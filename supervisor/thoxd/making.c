@@ -119,10 +119,13 @@ static uint64_t since_of(const struct principal *p)
 	return since;
 }
 
-static int tell_owner(const struct holding *h, int fd)
+/* @answers: the id of what that answers, or NULL. */
+static int tell_owner(const struct holding *h, const uint64_t *answers, int fd)
 {
 	const struct context *c = h->context;
-	const char *storage = c->owner->daemon ? h->as->storage : NULL;
+	/* Who calls by the name has a storage; a context is one's already. */
+	const char *storage =
+		c->owner->daemon && !c->number ? h->as->storage : NULL;
 	struct mp_writer grants, w;
 	uint64_t bytes = storage ? h->as->storage_bytes : 0;
 	uint64_t since = storage ? since_of(h->as) : 0;
@@ -136,13 +139,18 @@ static int tell_owner(const struct holding *h, int fd)
 	mp_write_uint(&w, CONTROL_OPENED);
 	mp_write_uint(&w, h->number);
 	mp_write_map(&w, 1 + principal_identity_keys(h->as) + granted +
-				 (storage != NULL) + (bytes > 0) + (since > 0));
+				 (answers != NULL) + (storage != NULL) +
+				 (bytes > 0) + (since > 0));
 	mp_write_str(&w, c->number ? "context" : "name");
 	if (c->number)
 		mp_write_uint(&w, c->number);
 	else
 		mp_write_str(&w, c->name);
 	principal_write_identity(h->as, &w);
+	if (answers) {
+		mp_write_str(&w, "answers");
+		mp_write_uint(&w, *answers);
+	}
 	if (storage) {
 		mp_write_str(&w, "storage");
 		mp_write_str(&w, storage);
@@ -166,9 +174,10 @@ static int tell_owner(const struct holding *h, int fd)
 	return r;
 }
 
-static int hand_out(const struct holding *h, bool zero, int file)
+static int hand_out(const struct holding *h, const struct making *m)
 {
 	_cleanup_(fd_closep) int theirs = -1, owners = -1;
+	const uint64_t *answers = m->answers;
 	int pair[2];
 	int r = making_pair(pair);
 
@@ -178,8 +187,15 @@ static int hand_out(const struct holding *h, bool zero, int file)
 	owners = pair[1];
 	making_point(h->holder, theirs);
 	making_point(h->context->owner, owners);
-	r = making_tell_holder(h, zero, theirs, file);
-	return r ? r : tell_owner(h, owners);
+	r = making_tell_holder(h, m->zero, theirs, m->file ? *m->file : -1);
+	if (r < 0)
+		return r;
+	if (principal_busy(h->holder)) /* the message is still here */
+		answers = NULL;
+	r = tell_owner(h, answers, owners);
+	if (r == 0 && answers)
+		*m->answered = true;
+	return r;
 }
 
 /* --- making ---------------------------------------------------------------
@@ -228,7 +244,7 @@ int making_link(const struct making *m, struct holding **ret_link,
 	r = claim_room(h, m->wisher);
 	if (r == 0)
 		adopt_keep_link(h, -1, m->zero);
-	r = r ? r : soften(hand_out(h, m->zero, m->file ? *m->file : -1));
+	r = r ? r : soften(hand_out(h, m));
 	if (r < 0) {
 		holding_free(h);
 		return r;
@@ -240,13 +256,14 @@ int making_link(const struct making *m, struct holding **ret_link,
 /* Either the number stays, or the right. */
 static int make_of_right(struct holding *right, struct principal *receiver)
 {
+	static const struct making plain;
 	int r;
 
 	holding_become_link(right);
 	r = claim_room(right, receiver);
 	if (r == 0)
 		adopt_keep_link(right, -1, false);
-	r = r ? r : soften(hand_out(right, false, -1));
+	r = r ? r : soften(hand_out(right, &plain));
 	if (r < 0)
 		holding_become_right(right);
 	return r;

@@ -20,8 +20,13 @@ struct making {
 	struct policy *grant;	  /* or NULL: that of @through */
 	uint64_t over;	 /* the link that will name it; 0: a start message */
 	const int *file; /* a descriptor that goes with it, or NULL */
-	bool routed;	 /* it is the answer to a name */
-	bool zero;	 /* it is the receiver's context 0 */
+	/* The owner asked for it, by this id, and may be answered by the
+	 * message that it is told in: *answered, when the holder has been sent
+	 * his end before. NULL: not */
+	const uint64_t *answers;
+	bool *answered;
+	bool routed; /* it is the answer to a name */
+	bool zero;   /* it is the receiver's context 0 */
 };
 
 /*

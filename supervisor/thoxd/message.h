@@ -99,6 +99,7 @@ struct principal_message {
 	uint64_t link;
 	uint64_t to;
 	uint64_t pid;
+	bool joined;		 /* CONTROL_OPENED may be the answer */
 	struct stream_wish file; /* with an own context; inode 0: none */
 	uint64_t pipe;
 	bool writer; /* that end of the pipe */

@@ -215,9 +215,8 @@ int principal_message(struct principal *p, struct link_message *raw)
 	case CONTROL_WANT_ZERO:
 		return zero_want(p);
 	case CONTROL_SHARE_OWN:
-		return share_start(p, m.id, m.context, 0, m.to, &m.file);
 	case CONTROL_SHARE_HELD:
-		return share_start(p, m.id, 0, m.link, m.to, NULL);
+		return share_start(p, &m);
 	case CONTROL_REVOKE:
 		return holding_revoke(p, m.id, m.context, m.pid);
 	case CONTROL_LINK_CLOSED:

@@ -68,22 +68,24 @@ static void parse_notice(struct mp_reader *r, unsigned items,
 		r->bad = true;
 }
 
-static void parse_file(struct mp_reader *r, struct stream_wish *ret)
+static void parse_share(struct mp_reader *r, struct principal_message *m)
 {
+	struct stream_wish *file = &m->file;
+
 	for (uint32_t n = mp_read_map(r); n > 0 && !r->bad; n--) {
 		struct mp_bytes key = mp_read_str(r);
 
-		if (mp_bytes_equal(key, "inode"))
-			ret->inode = read_number(r);
+		if (mp_bytes_equal(key, "joined"))
+			m->joined = mp_read_bool(r);
+		else if (mp_bytes_equal(key, "inode"))
+			file->inode = read_number(r);
 		else if (mp_bytes_equal(key, "limit_bytes"))
-			ret->limit_bytes = mp_read_uint(r);
+			file->limit_bytes = mp_read_uint(r);
 		else if (mp_bytes_equal(key, "write"))
-			ret->write = mp_read_bool(r);
+			file->write = mp_read_bool(r);
 		else
 			mp_skip(r);
 	}
-	if (ret->inode == 0)
-		r->bad = true;
 }
 
 int principal_message_parse(const void *data, size_t size, unsigned n_fds,
@@ -106,7 +108,7 @@ int principal_message_parse(const void *data, size_t size, unsigned n_fds,
 		m.context = read_number(&r);
 		m.to = read_number(&r);
 		if (items == 5)
-			parse_file(&r, &m.file);
+			parse_share(&r, &m);
 		break;
 	case CONTROL_SHARE_HELD:
 		wanted = 4;

@@ -17,6 +17,7 @@
 #include "rpc/status.h"
 #include "thoxd/holding.h"
 #include "thoxd/making.h"
+#include "thoxd/message.h"
 #include "thoxd/server.h"
 #include "thoxd/stream_file.h"
 #include "thoxd/zero.h"
@@ -29,6 +30,8 @@ struct share {
 	uint64_t context; /* own, or 0 */
 	uint64_t link;	  /* held, or 0 */
 	uint64_t to;
+	bool joined;
+	bool answered; /* by what the sharer was told as the owner */
 	struct stream_wish file;
 	uint64_t made; /* the link's number, when the receiver is told */
 };
@@ -70,8 +73,10 @@ static int fail(struct share *share, int error)
 
 static int succeed(struct share *share, uint64_t link)
 {
-	int r = answer(share->sharer, share->id, STATUS_OK, link, NULL);
+	int r = 0;
 
+	if (!share->answered)
+		r = answer(share->sharer, share->id, STATUS_OK, link, NULL);
 	share_free(share);
 	return r;
 }
@@ -121,7 +126,7 @@ static int keep_right(const struct share *share, const struct source *source,
 	return 0;
 }
 
-static int make(const struct share *share, const struct source *source,
+static int make(struct share *share, const struct source *source,
 		const struct holding *to, struct principal *receiver,
 		uint64_t *ret_number, struct principal **ret_wait)
 {
@@ -133,6 +138,8 @@ static int make(const struct share *share, const struct source *source,
 		.wisher = share->sharer,
 		.through = source->held,
 		.over = share->to,
+		.answers = share->joined ? &share->id : NULL,
+		.answered = &share->answered,
 	};
 	struct holding *link;
 	int r;
@@ -203,13 +210,12 @@ static void on_go(struct waiter *w)
 		(void)fail(share, -EPIPE);
 }
 
-int share_start(struct principal *p, uint64_t id, uint64_t context,
-		uint64_t link, uint64_t to, const struct stream_wish *file)
+int share_start(struct principal *p, const struct principal_message *m)
 {
 	struct share *share;
 
 	if (p->n_shares >= PRINCIPAL_SHARES_MAX)
-		return answer(p, id, making_status(-E2BIG), 0,
+		return answer(p, m->id, making_status(-E2BIG), 0,
 			      making_text(-E2BIG));
 	share = calloc(1, sizeof(*share));
 	if (!share)
@@ -217,12 +223,12 @@ int share_start(struct principal *p, uint64_t id, uint64_t context,
 	share->waiter.go = on_go;
 	list_init(&share->waiter.list);
 	share->sharer = p;
-	share->id = id;
-	share->context = context;
-	share->link = link;
-	share->to = to;
-	if (file)
-		share->file = *file;
+	share->id = m->id;
+	share->context = m->context;
+	share->link = m->link;
+	share->to = m->to;
+	share->joined = m->joined;
+	share->file = m->file;
 	list_append(&p->shares, &share->list);
 	p->n_shares++;
 	return attempt(share);

@@ -138,7 +138,7 @@ struct told {
 	/* of HOLD and OPENED */
 	int fd; /* the caller's; -1: none */
 	bool zero, resolves, has_grants;
-	uint64_t pid, context, over;
+	uint64_t pid, context, over, answers;
 	char name[132], program[64], service[64];
 	char grants[512];
 	size_t grants_size;
@@ -161,6 +161,8 @@ static inline void read_told_map(struct mp_reader *r, struct told *t)
 			t->context = mp_read_uint(r);
 		else if (mp_bytes_equal(key, "over"))
 			t->over = mp_read_uint(r);
+		else if (mp_bytes_equal(key, "answers"))
+			t->answers = mp_read_uint(r);
 		else if (mp_bytes_equal(key, "name"))
 			mp_bytes_copy(mp_read_str(r), t->name, sizeof(t->name));
 		else if (mp_bytes_equal(key, "program"))

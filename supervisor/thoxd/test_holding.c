@@ -97,6 +97,55 @@ static void test_share(void)
 	CHECK(tear_down());
 }
 
+/* [81, id, context, to, {joined = true}] */
+static void share_joined(struct actor *from, uint64_t id, uint64_t context,
+			 uint64_t to)
+{
+	uint8_t buf[64];
+	struct mp_writer w;
+
+	mp_writer_init(&w, buf, sizeof(buf));
+	mp_write_array(&w, 5);
+	mp_write_uint(&w, CONTROL_SHARE_OWN);
+	mp_write_uint(&w, id);
+	mp_write_uint(&w, context);
+	mp_write_uint(&w, to);
+	mp_write_map(&w, 1);
+	mp_write_str(&w, "joined");
+	mp_write_bool(&w, true);
+	(void)link_send(&from->link, w.data, w.used, NULL, 0);
+	turn();
+}
+
+/* Verify that who wishes so is answered with its end, once the receiver has
+ * been sent his, and of failures as ever. */
+static void test_share_joined(void)
+{
+	struct told hold, opened, shared;
+	uint64_t to;
+
+	set_up();
+	to = hold_first(owner, 1, a);
+	share_joined(owner, 5, 2, to);
+	hold = hear(a);
+	CHECK_EQ(hold.kind, CONTROL_HOLD);
+	opened = hear(owner);
+	CHECK_EQ(opened.kind, CONTROL_OPENED);
+	CHECK_EQ(opened.id, hold.id);
+	CHECK_EQ(opened.context, 2);
+	CHECK_EQ(opened.answers, 5);
+	CHECK_EQ(hear(owner).kind, 0);
+	CHECK_EQ(owner->principal.n_shares, 0);
+	fd_close(hold.fd);
+	fd_close(opened.fd);
+	share_joined(owner, 6, 2, 4711);
+	shared = hear(owner);
+	CHECK_EQ(shared.kind, CONTROL_SHARED);
+	CHECK_EQ(shared.id, 6);
+	CHECK_EQ(shared.status, STATUS_CLOSED);
+	CHECK(tear_down());
+}
+
 /* Verify that nobody can name what is not his own. */
 static void test_lies(void)
 {
@@ -596,6 +645,7 @@ int main(void)
 {
 	fd_raise_limit();
 	RUN(test_share);
+	RUN(test_share_joined);
 	RUN(test_lies);
 	RUN(test_broken_messages);
 	RUN(test_revoke);

@@ -305,7 +305,8 @@ static void begin_file(unsigned keys)
 	mp_write_map(&w, keys);
 }
 
-/* A stream's file that is to go with a context. */
+/* What may be said of a context that is shared: a stream's file that is to go
+ * with it, and how thoxd may answer. */
 static void test_a_file(void)
 {
 	struct principal_message m;
@@ -326,7 +327,18 @@ static void test_a_file(void)
 	CHECK_EQ(principal(1, &m), -EBADMSG);
 	for (size_t size = 0; size < w.used; size++)
 		CHECK_EQ(principal_message_parse(bytes, size, 0, &m), -EBADMSG);
-	begin_file(0);
+	CHECK(!m.joined);
+	begin_file(1);
+	mp_write_str(&w, "joined");
+	mp_write_bool(&w, true);
+	CHECK_EQ(principal(0, &m), 0);
+	CHECK(m.joined);
+	CHECK_EQ(m.file.inode, 0); /* then no file is wanted */
+	for (size_t size = 0; size < w.used; size++)
+		CHECK_EQ(principal_message_parse(bytes, size, 0, &m), -EBADMSG);
+	begin_file(1);
+	mp_write_str(&w, "joined");
+	mp_write_uint(&w, 1);
 	CHECK_EQ(principal(0, &m), -EBADMSG);
 	begin_file(1);
 	mp_write_str(&w, "inode");
