@@ -378,6 +378,70 @@ storage_is_without() {
 	ended_with 0
 }
 
+@test "a lock that is closed is another's, and the next one is a new one" {
+	keeps <<-'LUA'
+		-- what holds them is given back and used again, for any of them
+		local first = storage.lock("one")
+		first:close()
+		for round = 1, 3 do
+		  local held = {}
+		  for i = 1, 6 do held[i] = storage.lock("lock " .. i) end
+		  is(#storage.locks(), 6)
+		  for i = 1, 6 do
+		    fails(status.TIMEOUT, storage.lock, "lock " .. i, { timeout = 0 })
+		    held[i]:close()
+		    is(tostring(held[i]), "context: closed")
+		    held[i]:close() -- and no other by it
+		    while #storage.locks() > 6 - i do os.sleep(0.01) end
+		  end
+		end
+		local again = storage.lock("one")
+		check(again.id ~= first.id)
+		first:close()
+		is(storage.locks()[1].name, "one")
+		again = nil
+		collectgarbage()
+		while #storage.locks() > 0 do os.sleep(0.01) end
+		-- nobody takes it twice before those who wait
+		local order, mine = {}, storage.lock("turn")
+		local other = os.task(function()
+		  local lock <close> = storage.lock("turn")
+		  order[1] = "other"
+		end)
+		while #storage.locks() < 2 do os.sleep(0.01) end
+		mine:close()
+		mine = storage.lock("turn")
+		order[#order + 1] = "mine"
+		is(table.concat(order, " "), "other mine")
+		check(require("task").wait(other))
+	LUA
+}
+
+@test "a lock that was passed on is held by whoever has it" {
+	service receiver <<-'LUA'
+		local daemon = require "daemon"
+		local kept
+		function daemon.rpc.kept.keep(_, lock) kept = lock end
+		function daemon.rpc.kept.drop() kept:close() kept = nil end
+		ready()
+	LUA
+	spawn receiver
+	keeps <<-'LUA'
+		local rpc = require "rpc"
+		storage.lock("warm"):close()
+		local lock = storage.lock("passed")
+		rpc.kept.keep(lock)
+		lock:close()
+		local own = storage.lock("own")
+		fails(status.TIMEOUT, storage.lock, "passed", { timeout = 0 })
+		rpc.kept.drop()
+		storage.lock("passed", { timeout = 60 }):close()
+		fails(status.TIMEOUT, storage.lock, "own", { timeout = 0 })
+		own:close()
+		storage.lock("own"):close()
+	LUA
+}
+
 @test "who waits for a lock is served in turn" {
 	keeps <<-'LUA'
 		local task = require "task"

@@ -84,6 +84,7 @@ struct known {
 
 struct held {
 	struct link link;
+	uint64_t number; /* the link's */
 	unsigned lock;
 	bool shared;
 	uint64_t since;
@@ -96,6 +97,7 @@ struct caller {
 	bool shared; /* the lock that is asked for */
 	struct known known[PAIRS][2];
 	struct held held; /* .link.fd -1: nothing */
+	struct held back; /* what was given back, and may be named again */
 	unsigned keeps;	  /* operations until it lets go */
 };
 
@@ -376,6 +378,18 @@ static bool begin(struct caller *c)
 
 /* --- answers -------------------------------------------------------------------- */
 
+static unsigned n_again; /* locks by a link that was given back */
+
+static bool give_back(struct link *l)
+{
+	uint8_t buf[8];
+	struct mp_writer w;
+
+	mp_writer_init(&w, buf, sizeof(buf));
+	wire_write_return(&w);
+	return link_send(l, w.data, w.used, NULL, 0) == 0;
+}
+
 static void let_go(struct caller *c)
 {
 	struct held *h = &c->held;
@@ -383,7 +397,10 @@ static void let_go(struct caller *c)
 	if (h->link.fd < 0)
 		return;
 	holds[n_holds++] = (struct hold){ h->lock, h->shared, h->since, ++now };
-	link_deinit(&h->link);
+	if (c->back.link.fd < 0 && random_below(4) > 0 && give_back(&h->link))
+		c->back = *h;
+	else
+		link_deinit(&h->link);
 	h->link.fd = -1;
 }
 
@@ -391,8 +408,14 @@ static void take_lock(struct caller *c, const struct op *o, struct mp_reader *r)
 {
 	uint64_t number = wire_read_context(r);
 
-	if (play_take(&play, number, &c->held.link) < 0)
+	if (c->back.link.fd >= 0 && c->back.number == number) {
+		c->held.link = c->back.link;
+		c->back.link.fd = -1;
+		n_again++;
+	} else if (play_take(&play, number, &c->held.link) < 0) {
 		die("a lock was answered without its context");
+	}
+	c->held.number = number;
 	c->held.lock = o->object;
 	c->held.shared = c->shared;
 	c->held.since = now;
@@ -502,7 +525,7 @@ static void connect_all(void)
 		if (play_open(&play, PROGRAM, &c->link) < 0)
 			die("no link to be had");
 		c->op = NULL;
-		c->held.link.fd = -1;
+		c->held.link.fd = c->back.link.fd = -1;
 	}
 }
 
@@ -516,6 +539,8 @@ static void disconnect_all(void)
 			c->op->answered = now;
 		c->op = NULL;
 		let_go(c);
+		if (c->back.link.fd >= 0)
+			link_deinit(&c->back.link);
 		link_deinit(&c->link);
 	}
 }
@@ -807,7 +832,8 @@ int main(int argc, char **argv)
 	if (options.fails && n_failed == 0)
 		die("nothing has failed");
 	if (!options.quiet)
-		printf("%u lives, %u operations, in order\n",
-		       options.rounds + 1, n_total);
+		printf("%u lives, %u operations, in order, %u locks by a "
+		       "context that was given back\n",
+		       options.rounds + 1, n_total, n_again);
 	return 0;
 }

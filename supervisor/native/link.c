@@ -145,14 +145,20 @@ static void discard(struct native_link *l)
 
 /* Before the first message, and not before: most contexts are only passed on,
  * and a hello wakes its reader. */
-static int send_hello(struct native_link *l)
+int native_link_greet(struct native_link *l)
 {
+	const struct native_handler *handler;
 	uint8_t buf[HELLO_BYTES];
 	struct mp_writer w;
+	void *user;
 
+	handler = l->held ? NULL : native_link_handler(l, &user);
 	l->greeted = true;
 	mp_writer_init(&w, buf, sizeof(buf));
-	wire_write_hello(&w, l->link.limit_bytes);
+	if (handler && handler->returned)
+		wire_write_hello_returns(&w, l->link.limit_bytes);
+	else
+		wire_write_hello(&w, l->link.limit_bytes);
 	return link_send(&l->link, w.data, w.used, NULL, 0);
 }
 
@@ -379,7 +385,7 @@ int native_link_send(struct native_link *l)
 	if (r == 0 && w->used > l->peer_limit_bytes)
 		r = -EMSGSIZE;
 	if (r == 0 && !l->greeted)
-		r = send_hello(l);
+		r = native_link_greet(l);
 	if (r < 0)
 		return r;
 	r = link_send(&l->link, w->data, w->used, NULL, 0);
@@ -453,6 +459,10 @@ static void handle(struct native_link *l, const struct wire_message *m)
 		break;
 	case WIRE_RESOLVE:
 		on_resolve(l, m->cid);
+		break;
+	case WIRE_RETURN:
+		if (!l->held)
+			native_on_return(l);
 		break;
 	default:
 		break; /* of a newer peer */

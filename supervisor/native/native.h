@@ -139,6 +139,9 @@ void native_write_own_file(struct native_values *v,
 			   const struct native_context *c,
 			   const struct native_file *file);
 void native_write_link(struct native_values *v, const struct native_link *l);
+/* One that was given back, by the number of its link, in a message over the
+ * link that named it first. */
+void native_write_again(struct native_values *v, uint64_t link);
 
 /* --- contexts that others own ----------------------------------------------
  */
@@ -236,6 +239,11 @@ struct native_handler {
 	void (*opened)(struct native *n, struct native_peer *peer, void *user);
 	void (*closed)(struct native *n, struct native_peer *peer,
 		       unsigned left, void *user);
+	/* A holder gives it back, which counts as a holder still: its link can
+	 * be named to it again (native_write_again()), or must be closed
+	 * (native_peer_close()). NULL: holders close their links. */
+	void (*returned)(struct native *n, struct native_peer *peer,
+			 void *user);
 	/* Names are called that the caller's grant does not admit, too: the
 	 * handler asks native_peer_granted() where it matters. */
 	bool unchecked;

@@ -98,6 +98,11 @@ void native_write_link(struct native_values *v, const struct native_link *l)
 	write_slot(v, l->number, false);
 }
 
+void native_write_again(struct native_values *v, uint64_t link)
+{
+	wire_write_context(&v->w, link);
+}
+
 /* --- parcels ----------------------------------------------------------------
  */
 

@@ -237,6 +237,7 @@ int native_link_open(struct native *n, const struct native_control *m, int fd,
  * the link. */
 int native_link_send(struct native_link *l);
 void native_link_watch(struct native_link *l);
+int native_link_greet(struct native_link *l);
 void native_link_end(struct native_link *l);
 void native_link_unref(struct native_link *l);
 void native_collect(struct native *n);
@@ -304,6 +305,7 @@ void native_on_call(struct native_link *l, const struct wire_message *m);
 void native_on_cancel(struct native_link *l, uint32_t cid);
 void native_on_listen(struct native_link *l, const struct wire_message *m);
 void native_on_opened(struct native_link *l);
+void native_on_return(struct native_link *l);
 void native_requests_gone(struct native_link *l);
 /* Their handler is gone: it is called for none of them any more. */
 void native_requests_void(struct native_link *l);

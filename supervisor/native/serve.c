@@ -263,8 +263,23 @@ void native_on_opened(struct native_link *l)
 	else if (l->bound)
 		l->bound->n_holders++;
 	handler = native_link_handler(l, &user);
+	/* What it may do with its end a holder has to know at once. */
+	if (handler && handler->returned)
+		(void)native_link_greet(l);
 	if (handler && handler->opened)
 		handler->opened(l->native, &l->peer, user);
+}
+
+void native_on_return(struct native_link *l)
+{
+	const struct native_handler *handler;
+	void *user;
+
+	handler = native_link_handler(l, &user);
+	if (handler && handler->returned && l->n_requests == 0)
+		handler->returned(l->native, &l->peer, user);
+	else
+		native_link_end(l);
 }
 
 static struct wish *find_wish(struct native_link *l, struct mp_bytes name)

@@ -17,7 +17,7 @@
 
 /* What the handler was told. */
 struct served {
-	int calls, cancels, pushes, opened, closed;
+	int calls, cancels, pushes, opened, closed, returned;
 	unsigned left;
 	struct native_request *last; /* to be answered later */
 	char name[WIRE_NAME_BYTES + 1];
@@ -545,6 +545,96 @@ static void test_context_joined(void)
 	CHECK(answered(&ends[0], 1, STATUS_OK, "x"));
 	link_deinit(&ends[0]);
 	link_deinit(&ends[1]);
+	close_scene(&s);
+}
+
+static void on_returned(struct native *n, struct native_peer *peer, void *user)
+{
+	struct served *s = user;
+
+	(void)n;
+	(void)peer;
+	s->returned++;
+}
+
+static const struct native_handler takes_back = {
+	.call = on_call,
+	.opened = on_opened,
+	.closed = on_closed,
+	.returned = on_returned,
+};
+
+static bool give_back(struct link *peer)
+{
+	uint8_t buf[8];
+	struct mp_writer w;
+
+	mp_writer_init(&w, buf, sizeof(buf));
+	wire_write_return(&w);
+	return play_send(peer, &w);
+}
+
+/* Verify that who takes contexts back says so at once, is told, and can name
+ * the link again without thoxd. */
+static void test_given_back(void)
+{
+	struct native_context *two;
+	struct native_values v;
+	struct wire_message m;
+	struct mp_reader r;
+	struct link peer;
+	uint64_t told[4];
+	struct scene s;
+
+	CHECK(open_scene(&s));
+	CHECK_EQ(native_context_new(s.p.native, &takes_back, &s.served, &two),
+		 0);
+	CHECK(play_opened(&s.p, 8, 2, NULL, (struct mp_bytes){ 0 }, &peer));
+	CHECK_EQ(play_read_any(&peer, &m), 1);
+	CHECK(m.kind == WIRE_HELLO && m.returns);
+	CHECK(give_back(&peer));
+	play_turn(&s.p);
+	CHECK_EQ(s.served.returned, 1);
+	CHECK_EQ(native_context_holders(two), 1);
+	CHECK(call(&s.peer, 1, "open", NULL));
+	play_turn(&s.p);
+	native_values_init(&v);
+	mp_write_array(&v.w, 1);
+	native_write_again(&v, 8);
+	CHECK_EQ(native_answer(s.served.last, &v), 0);
+	native_values_deinit(&v);
+	CHECK_EQ(play_told(&s.p, told), -1);
+	CHECK_EQ(play_read(&s.peer, &m), 1);
+	mp_reader_init(&r, m.args.p, m.args.size);
+	mp_read_array(&r);
+	CHECK_EQ(wire_read_context(&r), 8);
+	CHECK(call(&peer, 1, "slow", NULL));
+	CHECK(give_back(&peer)); /* while a call waits */
+	play_turn(&s.p);
+	CHECK_EQ(s.served.returned, 1);
+	CHECK_EQ(native_context_holders(two), 0);
+	CHECK_EQ(native_answer(s.served.last, NULL), -EPIPE);
+	link_deinit(&peer);
+	close_scene(&s);
+}
+
+/* Verify that it is an end where nobody takes it back, and that a hello says
+ * nothing of it there. */
+static void test_given_back_to_nobody(void)
+{
+	struct wire_message m;
+	struct scene s;
+
+	CHECK(open_scene(&s));
+	CHECK(call(&s.peer, 1, "echo", "x"));
+	play_turn(&s.p);
+	CHECK_EQ(play_read_any(&s.peer, &m), 1);
+	CHECK(m.kind == WIRE_HELLO && !m.returns);
+	CHECK(answered(&s.peer, 1, STATUS_OK, "x"));
+	CHECK(give_back(&s.peer));
+	play_turn(&s.p);
+	CHECK_EQ(s.served.closed, 1);
+	CHECK_EQ(play_read(&s.peer, &m), -ECONNRESET);
 	close_scene(&s);
 }
 
@@ -1077,6 +1167,8 @@ int main(void)
 	RUN(test_answer_too_large);
 	RUN(test_context_in_answer);
 	RUN(test_context_joined);
+	RUN(test_given_back);
+	RUN(test_given_back_to_nobody);
 	RUN(test_closing_is_told_once);
 	RUN(test_own_context_held);
 	RUN(test_revoke);

@@ -60,6 +60,13 @@ static void test_other_kinds(void)
 	wire_write_hello(&w, 1 << 20);
 	CHECK_EQ(parse(), 0);
 	CHECK_EQ(m.message_bytes, 1 << 20);
+	CHECK(!m.returns);
+
+	fresh();
+	wire_write_hello_returns(&w, 1 << 20);
+	CHECK_EQ(parse(), 0);
+	CHECK_EQ(m.message_bytes, 1 << 20);
+	CHECK(m.returns);
 
 	fresh();
 	wire_write_failure(&w, 7, STATUS_DENIED, "no");
@@ -98,6 +105,11 @@ static void test_other_kinds(void)
 	CHECK_EQ(m.kind, WIRE_MOVED);
 
 	fresh();
+	wire_write_return(&w);
+	CHECK_EQ(parse(), 0);
+	CHECK_EQ(m.kind, WIRE_RETURN);
+
+	fresh();
 	wire_write_resolve(&w, 9, "a", 1);
 	CHECK_EQ(parse(), 0);
 	CHECK(m.kind == WIRE_RESOLVE && m.cid == 9);
@@ -106,7 +118,7 @@ static void test_other_kinds(void)
 /* Verify that unknown kinds are ignored from 16 on, and refused below. */
 static void test_unknown_kinds(void)
 {
-	for (int64_t kind = 8; kind < 16; kind++) {
+	for (int64_t kind = 9; kind < 16; kind++) {
 		raw(1, kind);
 		CHECK_EQ(parse(), -EBADMSG);
 	}
@@ -143,6 +155,10 @@ static void test_wrong_fields(void)
 	CHECK_EQ(parse(), -EBADMSG);
 
 	raw(2, WIRE_MOVED);
+	mp_write_nil(&w);
+	CHECK_EQ(parse(), -EBADMSG);
+
+	raw(2, WIRE_RETURN);
 	mp_write_nil(&w);
 	CHECK_EQ(parse(), -EBADMSG);
 

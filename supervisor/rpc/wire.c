@@ -96,6 +96,8 @@ static void read_limits(struct mp_reader *r, struct wire_message *m)
 			m->message_bytes = mp_read_uint(r);
 		else if (mp_bytes_equal(key, "again"))
 			m->again = mp_read_uint(r);
+		else if (mp_bytes_equal(key, "returns"))
+			m->returns = mp_read_bool(r);
 		else
 			mp_skip(r);
 	}
@@ -107,7 +109,7 @@ static void read_fields(struct mp_reader *r, uint32_t n, struct wire_message *m)
 	static const uint8_t least[] = {
 		[WIRE_HELLO] = 2,  [WIRE_CALL] = 3,    [WIRE_ANSWER] = 3,
 		[WIRE_CANCEL] = 1, [WIRE_PUSH] = 2,    [WIRE_LISTEN] = 2,
-		[WIRE_MOVED] = 0,  [WIRE_RESOLVE] = 2,
+		[WIRE_MOVED] = 0,  [WIRE_RESOLVE] = 2, [WIRE_RETURN] = 0,
 	};
 	uint32_t most =
 		least[m->kind] + (m->kind == WIRE_CALL || m->kind == WIRE_PUSH);
@@ -150,6 +152,7 @@ static void read_fields(struct mp_reader *r, uint32_t n, struct wire_message *m)
 		m->on = mp_read_bool(r);
 		break;
 	case WIRE_MOVED:
+	case WIRE_RETURN:
 		break;
 	case WIRE_RESOLVE:
 		m->cid = read_cid(r);
@@ -174,7 +177,7 @@ int wire_parse(const void *data, size_t size, struct wire_message *ret)
 			mp_skip(&r);
 		return mp_end(&r);
 	}
-	if (ret->kind < WIRE_HELLO || ret->kind > WIRE_RESOLVE)
+	if (ret->kind < WIRE_HELLO || ret->kind > WIRE_RETURN)
 		return -EBADMSG;
 	read_fields(&r, n - 1, ret);
 	return mp_end(&r);
@@ -286,6 +289,22 @@ void wire_write_hello_again(struct mp_writer *w, uint64_t message_bytes,
 		return;
 	mp_write_str(w, "again");
 	mp_write_uint(w, again);
+}
+
+void wire_write_hello_returns(struct mp_writer *w, uint64_t message_bytes)
+{
+	begin(w, 3, WIRE_HELLO);
+	mp_write_uint(w, WIRE_VERSION);
+	mp_write_map(w, 2);
+	mp_write_str(w, "message_bytes");
+	mp_write_uint(w, message_bytes);
+	mp_write_str(w, "returns");
+	mp_write_bool(w, true);
+}
+
+void wire_write_return(struct mp_writer *w)
+{
+	begin(w, 1, WIRE_RETURN);
 }
 
 void wire_write_failure(struct mp_writer *w, uint32_t cid, int status,

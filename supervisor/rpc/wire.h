@@ -27,7 +27,8 @@
 enum wire_kind {
 	/* [0, version, {…}]: limits; first on each link, from both sides.
 	 * `message_bytes`: the most that this side takes in one message. A
-	 * side need not wait for the other's. */
+	 * side need not wait for the other's. `returns`: of an owner, true: it
+	 * takes WIRE_RETURN here. */
 	WIRE_HELLO = 0,
 	/* [1, cid, name, args, deadline?]: cid is the sender's, unique among
 	 * its pending calls on the link; deadline is CLOCK_MONOTONIC in ms */
@@ -55,6 +56,12 @@ enum wire_kind {
 	 * help, so whoever interposes stays in the way.
 	 */
 	WIRE_RESOLVE = 7,
+	/* [8]: from a holder, to an owner whose hello has said that it takes
+	 * it: the context is given back, as if the link were closed, but the
+	 * owner may name the link once more, in a message over the link that
+	 * named it first: then it is another context. Not of one that was
+	 * shared onward, and nothing comes over it until then. */
+	WIRE_RETURN = 8,
 };
 
 struct wire_message {
@@ -68,6 +75,7 @@ struct wire_message {
 	uint64_t deadline_ms; /* 0: none */
 	uint64_t message_bytes;
 	uint64_t again; /* hello: 0: it is the first one */
+	bool returns;	/* hello */
 	bool on;
 };
 
@@ -95,6 +103,9 @@ void wire_begin_push(struct mp_writer *w, const char *name, size_t name_size,
 
 /* Whole messages. */
 void wire_write_hello(struct mp_writer *w, uint64_t message_bytes);
+/* Of an owner that takes WIRE_RETURN. */
+void wire_write_hello_returns(struct mp_writer *w, uint64_t message_bytes);
+void wire_write_return(struct mp_writer *w);
 /* Of a thoxd that goes on with the link of another, and the answer to it. */
 void wire_write_hello_again(struct mp_writer *w, uint64_t message_bytes,
 			    uint64_t again);

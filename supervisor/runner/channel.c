@@ -29,6 +29,7 @@ static struct map channels[2]; /* by number: to owners, to holders of ours */
 static struct map peers;       /* by PID; one with a program of its own each */
 static struct channel *latest;
 static size_t queued_bytes; /* by all */
+static unsigned n_returned;
 
 /* --- peers ------------------------------------------------------------------
  */
@@ -208,6 +209,7 @@ static void end(struct channel *c, bool tell, bool by_us)
 		*c->taken = fd_close(*c->taken);
 	c->taken = NULL;
 	forget_outgoing(c);
+	n_returned -= c->returned;
 	if (tell)
 		tell_link_closed(c->number);
 	task_wake_all(&c->senders);
@@ -227,6 +229,48 @@ void channel_close(struct channel *c, bool tell)
 void channel_lost(struct channel *c, bool tell)
 {
 	end(c, tell, false);
+}
+
+/* --- given back -------------------------------------------------------------
+ */
+
+static bool may_return(const struct channel *c)
+{
+	return c->returns && !c->returned && c->kind == CHANNEL_HELD &&
+	       !c->route && c->n_calls == 0 && channel_has_room(c) &&
+	       list_empty(&c->senders) && c->claimed < UINT64_MAX &&
+	       n_returned < LIMIT_RETURNED;
+}
+
+bool channel_return(struct channel *c)
+{
+	uint8_t buf[8];
+	struct mp_writer w;
+
+	if (!may_return(c))
+		return false;
+	mp_writer_init(&w, buf, sizeof(buf));
+	wire_write_return(&w);
+	if (channel_post(c, buf, w.used) < 0)
+		return false;
+	c->context = NULL;
+	c->returned = true;
+	n_returned++;
+	return true;
+}
+
+bool channel_claimable(const struct channel *c, uint64_t message)
+{
+	if (c->returned)
+		return message > c->claimed;
+	return !c->claimed || c->claimed == message;
+}
+
+void channel_claim(struct channel *c, uint64_t message)
+{
+	n_returned -= c->returned;
+	c->returned = false;
+	c->claimed = message;
 }
 
 /* --- sending ----------------------------------------------------------------

@@ -84,6 +84,8 @@ struct channel {
 	bool resolves;	     /* thoxd's: names must be resolved */
 	uint64_t over;	     /* the link whose message will name it; 0: any */
 	uint64_t claimed;    /* by which message; 0: nobody's yet */
+	bool returns;	     /* the owner takes it back */
+	bool returned;	     /* and has it: a later message may name it */
 	int file; /* what came with it (lua_file.h); -1: nothing, or taken … */
 	int *taken; /* … by this one, which is closed with it */
 };
@@ -116,6 +118,15 @@ static inline bool channel_is_ours(const struct channel *c)
 void channel_close(struct channel *c, bool tell);
 /* The other end has gone. */
 void channel_lost(struct channel *c, bool tell);
+/*
+ * Give a held one back, where the owner takes it and nothing is under way; it
+ * has no context then. False: it is to be closed.
+ */
+bool channel_return(struct channel *c);
+/* Another message names it. */
+void channel_claim(struct channel *c, uint64_t message);
+/* May that message? */
+bool channel_claimable(const struct channel *c, uint64_t message);
 /* thoxd's, which is another one now: greet it, and forget half messages. */
 void channel_renew(struct channel *c, uint64_t again);
 struct channel *channel_ref(struct channel *c);

@@ -129,7 +129,8 @@ void context_close(struct context *c)
 			channel_close(channel, false);
 	} else {
 		channel = channel_find(c->link, false);
-		if (channel)
+		if (channel &&
+		    (c->passed_on || c->listens || !channel_return(channel)))
 			channel_close(channel, true);
 	}
 	handler_context_closed(c);
@@ -172,6 +173,7 @@ void context_call_ended(uint32_t cid)
 void context_give(struct context *c)
 {
 	context_ref(c);
+	c->passed_on = true;
 	c->n_children++;
 }
 
@@ -242,11 +244,11 @@ void context_push_named(lua_State *L, uint64_t link, uint64_t over, uint64_t id)
 {
 	struct channel *held = find_named(link, over);
 
-	if (!held || (held->claimed && held->claimed != id)) {
+	if (!held || !channel_claimable(held, id)) {
 		context_push(L, NULL);
 		return;
 	}
-	held->claimed = id;
+	channel_claim(held, id);
 	if (!held->context) {
 		struct context *c = new_context(false);
 
@@ -265,7 +267,7 @@ void context_close_named(uint64_t link, uint64_t over, uint64_t id)
 {
 	struct channel *held = find_named(link, over);
 
-	if (held && (!held->claimed || held->claimed == id))
+	if (held && (channel_claimable(held, id) || (held->returned && !id)))
 		channel_close(held, true);
 }
 

@@ -43,6 +43,7 @@ struct context {
 	unsigned n_children; /* for whom it is context 0, used or not yet */
 	/* held */
 	uint64_t link;		 /* the channel's number */
+	bool passed_on;		 /* others may hold it, by us */
 	struct listens *listens; /* what this process listens to there */
 };
 

@@ -81,6 +81,7 @@ static void on_hello(struct channel *c, const struct wire_message *m)
 {
 	if (m->message_bytes > 0 && m->message_bytes < LINK_MESSAGE_BYTES)
 		c->limit_bytes = m->message_bytes;
+	c->returns = m->returns && c->kind == CHANNEL_HELD;
 	if (!m->again || !c->resolves)
 		return;
 	channel_renew(c, m->again);

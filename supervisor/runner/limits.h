@@ -109,6 +109,9 @@
  * before it becomes Lua's. */
 #define LIMIT_SMALL_MESSAGE_BYTES 1024U
 
+/* Links that were given back to their owners, to be named again. */
+#define LIMIT_RETURNED 4
+
 /* Contexts owned and held, with those that only a C function still knows. */
 #define LIMIT_CONTEXTS 4096
 

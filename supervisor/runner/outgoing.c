@@ -129,6 +129,7 @@ static void ask(lua_State *L, struct outgoing *o, unsigned i, uint64_t over,
 		request_ask(r, CONTROL_SHARE_OWN, 2, c->id, over);
 	else
 		request_ask(r, CONTROL_SHARE_HELD, 2, c->link, over);
+	c->passed_on = !c->owned;
 }
 
 /* All that were asked for are answered, and gone: the first failure, or

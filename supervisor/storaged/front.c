@@ -11,20 +11,44 @@
 #include "fs/name.h"
 #include "rpc/status.h"
 #include "rpc/storaged.h"
+#include "storaged/limits.h"
 
-/* A context that stands for an object, until nobody holds it any more. */
+/*
+ * A context that stands for an object, until nobody holds it any more. That of
+ * a lock may be given back instead: then it stands for nothing, until whoever
+ * had it takes another lock. So most locks are a call and a message, and thoxd
+ * has nothing to do with them.
+ */
 struct handed {
 	struct list list;
+	struct list spare; /* while it stands for nothing */
 	struct front *front;
 	struct native_context *context;
-	struct storage_object *object;
+	struct storage_object *object; /* NULL: it stands for nothing */
+	uint64_t over;		       /* the link that named it */
+	uint64_t link;		       /* its first holder's */
 };
+
+static void use(struct handed *h, struct storage_object *object)
+{
+	h->object = object;
+	storage_object_set(object, h);
+	if (list_empty(&h->spare))
+		return;
+	list_remove(&h->spare);
+	h->front->n_spare--;
+}
 
 static void handed_free(struct handed *h)
 {
 	list_remove(&h->list);
+	if (!list_empty(&h->spare)) {
+		list_remove(&h->spare);
+		h->front->n_spare--;
+	}
 	native_context_close(h->context);
-	storage_object_free(h->object);
+	if (h->object)
+		storage_object_free(h->object);
 	free(h);
 }
 
@@ -92,6 +116,41 @@ static void on_holder(struct native *n, struct native_peer *peer, void *user)
 		peer->data = c;
 }
 
+static void on_lock_holder(struct native *n, struct native_peer *peer,
+			   void *user)
+{
+	struct handed *h = user;
+
+	if (!h->object) /* it is passed on that it is his no more */
+		native_peer_close(n, peer);
+	else if (!h->link)
+		h->link = peer->link;
+}
+
+static void spare(struct handed *h)
+{
+	struct front *f = h->front;
+	struct storage_object *o = steal(&h->object);
+
+	if (f->n_spare >= STORAGE_SPARES_MAX)
+		handed_free(list_first(&f->spare, struct handed, spare));
+	list_append(&f->spare, &h->spare);
+	f->n_spare++;
+	storage_object_free(o); /* who waited for it may get this context */
+}
+
+static void on_lock_returned(struct native *n, struct native_peer *peer,
+			     void *user)
+{
+	struct handed *h = user;
+
+	if (h->object && peer->link == h->link &&
+	    native_context_holders(h->context) == 1)
+		spare(h);
+	else
+		native_peer_close(n, peer);
+}
+
 static void on_holder_gone(struct native *n, struct native_peer *peer,
 			   unsigned left, void *user)
 {
@@ -115,6 +174,11 @@ static const struct native_handler on_context = { .call = on_call,
 						  .opened = on_holder,
 						  .closed = on_holder_gone,
 						  .refused = on_refused };
+
+static const struct native_handler on_lock = { .opened = on_lock_holder,
+					       .closed = on_holder_gone,
+					       .returned = on_lock_returned,
+					       .refused = on_refused };
 
 /* --- what storage asks for ---------------------------------------------------- */
 
@@ -140,24 +204,54 @@ static void op_answer(void *request, int status, struct mp_bytes args)
 }
 
 static int handed_new(struct front *f, struct storage_object *object,
-		      struct handed **ret)
+		      uint64_t over, struct handed **ret)
 {
+	const struct native_handler *handler =
+		storage_object_is_lock(object) ? &on_lock : &on_context;
 	struct handed *h = calloc(1, sizeof(*h));
 	int r;
 
 	if (!h)
 		return -ENOMEM;
-	r = native_context_new(f->native, &on_context, h, &h->context);
+	r = native_context_new(f->native, handler, h, &h->context);
 	if (r < 0) {
 		free(h);
 		return r;
 	}
 	h->front = f;
-	h->object = object;
-	storage_object_set(object, h);
+	h->over = over;
+	list_init(&h->spare);
+	use(h, object);
 	list_append(&f->handed, &h->list);
 	*ret = h;
 	return 0;
+}
+
+/* One that whoever asks has given back. */
+static struct handed *find_spare(struct front *f, uint64_t over)
+{
+	struct handed *h, *after;
+
+	list_each(h, after, &f->spare, spare)
+	{
+		if (h->over == over)
+			return h;
+	}
+	return NULL;
+}
+
+static void answer_again(struct native_request *q, struct handed *h)
+{
+	struct native_values v;
+	int r;
+
+	native_values_init(&v);
+	mp_write_array(&v.w, 1);
+	native_write_again(&v, h->link);
+	r = native_answer(q, &v);
+	native_values_deinit(&v);
+	if (r < 0)
+		handed_free(h);
 }
 
 static void op_hand(void *front, void *request, struct storage_object *object,
@@ -165,9 +259,17 @@ static void op_hand(void *front, void *request, struct storage_object *object,
 {
 	struct native_request *q = request;
 	struct native_values v;
-	struct handed *h;
-	int r = handed_new(front, object, &h);
+	struct handed *h = storage_object_is_lock(object)
+				   ? find_spare(front, q->peer->link)
+				   : NULL;
+	int r;
 
+	if (h) {
+		use(h, object);
+		answer_again(q, h);
+		return;
+	}
+	r = handed_new(front, object, q->peer->link, &h);
 	if (r < 0) {
 		storage_object_free(object);
 		(void)native_answer_failure(q, STATUS_TOO_LARGE,
@@ -262,6 +364,7 @@ int front_init(struct front *f, struct ev_loop *loop, struct native *native)
 
 	*f = (struct front){ .loop = loop, .native = native };
 	list_init(&f->handed);
+	list_init(&f->spare);
 	ev_io_init(&f->io, on_io, native_fd(native), EV_READ);
 	f->io.data = f;
 	ev_io_start(loop, &f->io);

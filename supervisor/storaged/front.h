@@ -22,6 +22,8 @@ struct front {
 	struct storage *storage; /* set before the first turn of the loop */
 	ev_io io;
 	struct list handed;
+	struct list spare; /* those that were given back */
+	unsigned n_spare;
 	int error; /* that ended the loop */
 };
 

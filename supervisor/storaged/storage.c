@@ -349,6 +349,11 @@ bool storage_object_has_calls(const struct storage_object *o)
 	return o->type == OBJECT_SPACE || o->type == OBJECT_WATCH;
 }
 
+bool storage_object_is_lock(const struct storage_object *o)
+{
+	return o->type == OBJECT_LOCK;
+}
+
 void storage_object_set(struct storage_object *o, void *front)
 {
 	o->front = front;

@@ -103,6 +103,8 @@ void storage_cancel(struct storage_caller *c, void *request);
 void storage_object_free(struct storage_object *o);
 /* Another program's storage and a watch have calls, a lock and a stream do
  * not. */
+/* Is it over for whoever had it when it is freed, without a word to anybody? */
+bool storage_object_is_lock(const struct storage_object *o);
 bool storage_object_has_calls(const struct storage_object *o);
 /* The front's own. */
 void storage_object_set(struct storage_object *o, void *front);
