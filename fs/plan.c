@@ -140,6 +140,12 @@ static int plan_link(struct store *s, struct step *step)
 	return 0;
 }
 
+static bool is_the_one(const struct step *step)
+{
+	return step->change->only_id == 0 ||
+	       step->change->only_id == step->before.live_id;
+}
+
 static int plan_removed(struct store *s, struct step *step)
 {
 	struct record *rec = &step->rec;
@@ -149,8 +155,7 @@ static int plan_removed(struct store *s, struct step *step)
 	if (!step->before.live_id)
 		return store_shows_builtin(s, rec->dir, rec->name) ? -EPERM
 								   : -ENOENT;
-	if (step->change->only_id &&
-	    step->change->only_id != step->before.live_id)
+	if (!is_the_one(step))
 		return -EAGAIN;
 	rec->type = RECORD_REMOVED;
 	rec->flags = step->change->moved ? RECORD_MOVED : 0;
@@ -168,6 +173,8 @@ static int plan_published(struct batch *b, struct step *step)
 
 	if (c->exclusive && step->before.live_id)
 		return -EEXIST;
+	if (!is_the_one(step))
+		return -EAGAIN;
 	if (!c->text == !c->target)
 		return -EINVAL;
 	rec->type = RECORD_PUBLISHED;
@@ -212,6 +219,8 @@ int batch_plan(struct batch *b, struct step *step)
 
 	if (c->event == STORE_REJECTED) {
 		rec->type = RECORD_REJECTED;
+		if (!is_the_one(step))
+			return -EAGAIN;
 		return c->text ? plan_text(b, step) : -EINVAL;
 	}
 	step->journaled = true;

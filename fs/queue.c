@@ -33,7 +33,9 @@ static void plan_waiter(struct batch *b, struct commit_wait *w)
 		memset(step, 0, sizeof(*step));
 		step->change = c;
 		step->together = w->together && i + 1 < w->count;
-		c->result = batch_plan(b, step);
+		c->result = c->follows && i > 0 ? w->changes[i - 1].result : 0;
+		if (c->result == 0)
+			c->result = batch_plan(b, step);
 		if (c->result == 0) {
 			b->count++;
 		} else if (w->together) {

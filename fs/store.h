@@ -281,8 +281,8 @@ struct store_change {
 	 * text takes its place instead of becoming the next one. 0: never.
 	 * store_draft_version() has the value. */
 	uint64_t replaces;
-	uint64_t only_id; /* of a removal: -EAGAIN when another content is
-			   * live; 0: any */
+	uint64_t only_id; /* -EAGAIN when another content is live; 0: any */
+	bool follows;	  /* fails as the one before it in the array did */
 	bool exclusive;	  /* -EEXIST when the name has a content already */
 	bool moved;	  /* of a removal: the name became another one */
 	struct store_writer writer;

@@ -92,6 +92,76 @@ static void test_a_refused_text_is_not_lost(void)
 	store_free(s);
 }
 
+/* Go back to @text and refuse @refused, if @id is live. */
+static void go_back(struct store *s, const char *text, const char *refused,
+		    uint64_t id, int expected)
+{
+	struct store_change c[2] = {
+		{ .event = STORE_PUBLISHED, .name = "hello", .only_id = id },
+		{ .event = STORE_REJECTED,
+		  .name = "hello",
+		  .follows = true,
+		  .reason = "why" },
+	};
+	const char *texts[2] = { text, refused };
+
+	for (int i = 0; i < 2; i++) {
+		struct store_text *t = NULL;
+
+		CHECK_EQ(store_text_from_bytes(s, DIR_PROGRAMS, "hello",
+					       texts[i], strlen(texts[i]), &t),
+			 0);
+		c[i].text = t;
+	}
+	CHECK_EQ(store_commit(s, c, 2), 0);
+	for (int i = 0; i < 2; i++)
+		store_text_free(c[i].text);
+	CHECK_EQ(c[0].result, expected);
+	CHECK_EQ(c[1].result, expected);
+}
+
+static int refuse(struct store *s, const char *text, uint64_t id)
+{
+	struct store_change c = { .event = STORE_REJECTED,
+				  .name = "hello",
+				  .only_id = id,
+				  .reason = "why" };
+	int r = store_text_from_bytes(s, DIR_PROGRAMS, "hello", text,
+				      strlen(text), &c.text);
+
+	r = r ? r : store_commit(s, &c, 1);
+	store_text_free(c.text);
+	return r ? r : c.result;
+}
+
+/* Verify that what is published only upon a certain one leaves another alone,
+ * and so does what follows it. */
+static void test_only_upon_a_certain_one(void)
+{
+	struct store *s = fresh();
+	struct store_entry e, other;
+
+	CHECK_EQ(put(s, "hello", "good"), 0);
+	CHECK_EQ(put_as(s, "hello", "bad", STORE_PUBLISHED, &e), 0);
+	CHECK_EQ(put_as(s, "hello", "better", STORE_PUBLISHED, &other), 0);
+	go_back(s, "good", "bad", e.id, -EAGAIN);
+	CHECK_STR(get(s, "hello"), "better");
+	CHECK_STR(get(s, "hello@rejected"), "-ENOENT");
+	CHECK_EQ(store_lookup(s, DIR_PROGRAMS, "hello", &e), 0);
+	CHECK_EQ(e.rejected_id, 0);
+	go_back(s, "good", "better", other.id, 0);
+	CHECK_STR(get(s, "hello"), "good");
+	CHECK_STR(get(s, "hello@4"), "good");
+	CHECK_STR(get(s, "hello@rejected"), "better");
+	CHECK_EQ(refuse(s, "worse", other.id), -EAGAIN);
+	CHECK_STR(get(s, "hello@rejected"), "better");
+	CHECK_EQ(store_lookup(s, DIR_PROGRAMS, "hello", &e), 0);
+	CHECK_EQ(refuse(s, "worse", e.id), 0);
+	CHECK_STR(get(s, "hello@rejected"), "worse");
+	CHECK_EQ(files_in(".drafts"), 0);
+	store_free(s);
+}
+
 /* Verify that a removed name keeps its past, and goes on counting. */
 static void test_removal_keeps_the_past(void)
 {
@@ -384,6 +454,7 @@ int main(void)
 	RUN(test_versions);
 	RUN(test_a_reader_keeps_its_version);
 	RUN(test_a_refused_text_is_not_lost);
+	RUN(test_only_upon_a_certain_one);
 	RUN(test_removal_keeps_the_past);
 	RUN(test_rename);
 	RUN(test_hostile_names);
