@@ -23,6 +23,16 @@ pid_of_service() {
 	field "$1" 'pid // 0'
 }
 
+# ends_with_reason NAME TEXT: so its first instance is as it is.
+ends_with_reason() {
+	[[ $(field "$1" 'instances[0].why') == *"$2"* ]]
+}
+
+# is_taken_back NAME PROGRAM: the store says that a version failed there.
+is_taken_back() {
+	thoxctl store log "$2" | grep -qF "rejected: service $1 did not go over to it"
+}
+
 logged() {
 	thoxctl logs "$1" | grep -qF -- "$2"
 }

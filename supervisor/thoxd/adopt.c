@@ -28,6 +28,7 @@
 #include "thoxd/record.h"
 #include "thoxd/runner.h"
 #include "thoxd/server.h"
+#include "thoxd/services/reject.h"
 #include "thoxd/services/service.h"
 #include "thoxd/services/services.h"
 #include "thoxd/zero.h"
@@ -83,7 +84,8 @@ bool adopt_take(struct server *s, const struct keeper_message *kept,
 
 	if (!is(kept->name, RECORD_INSTANCE) &&
 	    !is(kept->name, RECORD_PROCESS) && !is(kept->name, RECORD_NAME) &&
-	    !is(kept->name, RECORD_LINK) && !is(kept->name, RECORD_STORAGED))
+	    !is(kept->name, RECORD_LINK) && !is(kept->name, RECORD_STORAGED) &&
+	    !is(kept->name, RECORD_REJECTED))
 		return false;
 	t = calloc(1, sizeof(*t));
 	copy = malloc(kept->record.size + 1);
@@ -372,6 +374,22 @@ static void adopt_link(struct adoption *a, struct taken *t)
 		h->holder->zero = h;
 }
 
+/* --- rejections ----------------------------------------------------------- */
+
+/* One that cannot be read is told; its version is tried once more. */
+static void adopt_rejection(struct adoption *a, struct taken *t)
+{
+	struct record_rejection r;
+	int e = record_read_rejection(t->record, &r);
+
+	if (e < 0) {
+		log_warnx("what was kept of a version that failed is %s",
+			  why(e));
+		return;
+	}
+	t->used = rejection_restore(a->services, &r) == 0;
+}
+
 /* --- all of it ------------------------------------------------------------ */
 
 static void each(struct adoption *a, const char *kind,
@@ -483,6 +501,7 @@ void adopt_begin(struct services *m)
 		return;
 	list_init(&a.all);
 	table_init(&a.processes);
+	each(&a, RECORD_REJECTED, adopt_rejection);
 	each(&a, RECORD_PROCESS, read_process);
 	each(&a, RECORD_INSTANCE, make_room);
 	each(&a, RECORD_INSTANCE, adopt_instance);

@@ -23,6 +23,7 @@ struct holding;
 struct keeper_message;
 struct link_message;
 struct provider;
+struct rejection;
 struct server;
 struct service_instance;
 struct service_process;
@@ -53,6 +54,9 @@ void adopt_drop_link(struct holding *h);
 
 void adopt_keep_name(struct provider *p);
 void adopt_drop_name(struct provider *p);
+
+void adopt_keep_rejection(struct rejection *j);
+void adopt_drop_rejection(struct rejection *j);
 
 /* --- going on (adopt.c) --------------------------------------------------- */
 

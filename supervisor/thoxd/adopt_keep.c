@@ -17,6 +17,7 @@
 #include "thoxd/record.h"
 #include "thoxd/runner.h"
 #include "thoxd/server.h"
+#include "thoxd/services/reject.h"
 #include "thoxd/services/service.h"
 #include "thoxd/services/services.h"
 #include "thoxd/zero.h"
@@ -373,4 +374,22 @@ void adopt_drop_name(struct provider *p)
 	if (p->kept)
 		drop(p->principal->server, RECORD_NAME, p->kept,
 		     p->principal->kept);
+}
+
+/* --- rejections ----------------------------------------------------------- */
+
+void adopt_keep_rejection(struct rejection *j)
+{
+	uint8_t buf[NAME_MAX_BYTES + STORE_REASON_BYTES + 64];
+	struct mp_writer w;
+
+	j->record.key = ++j->server->last_key;
+	mp_writer_init(&w, buf, sizeof(buf));
+	record_write_rejection(&w, &j->record);
+	keep(j->server, RECORD_REJECTED, j->record.key, 0, &w, 0, NULL, 0);
+}
+
+void adopt_drop_rejection(struct rejection *j)
+{
+	drop(j->server, RECORD_REJECTED, j->record.key, 0);
 }

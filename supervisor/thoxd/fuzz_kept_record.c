@@ -22,10 +22,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct record_process process;
 	struct record_name name;
 	struct record_link link;
+	struct record_rejection rejection;
 
 	if (size == 0)
 		return 0;
-	switch (data[0] % 4) {
+	switch (data[0] % 5) {
 	case 0:
 		(void)record_read_instance(b, &instance);
 		break;
@@ -34,6 +35,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 2:
 		(void)record_read_name(b, &name);
+		break;
+	case 4:
+		(void)record_read_rejection(b, &rejection);
 		break;
 	default:
 		if (record_read_link(b, &link) == 0)

@@ -18,6 +18,7 @@ enum items {
 	PROCESS_ITEMS = 22,
 	NAME_ITEMS = 5,
 	LINK_ITEMS = 14,
+	REJECTION_ITEMS = 6,
 };
 
 static const uint8_t empty_array = 0x90;
@@ -315,6 +316,39 @@ int record_read_link(struct mp_bytes b, struct record_link *ret)
 	    (l.owner == 0 && l.context != 0) ||
 	    (l.name.size > 0 && !wire_check_name(l.name.p, l.name.size)) ||
 	    (l.owner != 0 && (l.context != 0) == (l.name.size != 0)))
+		return -EBADMSG;
+	return mp_end(&r);
+}
+
+/* --- rejections ----------------------------------------------------------- */
+
+void record_write_rejection(struct mp_writer *w,
+			    const struct record_rejection *j)
+{
+	begin(w, REJECTION_ITEMS);
+	mp_write_uint(w, j->key);
+	mp_write_str(w, j->program);
+	mp_write_uint(w, j->bad);
+	mp_write_uint(w, j->good);
+	mp_write_str(w, j->reason);
+}
+
+int record_read_rejection(struct mp_bytes b, struct record_rejection *ret)
+{
+	struct record_rejection j = { 0 };
+	struct mp_reader r;
+	int e = open_record(&r, b, REJECTION_ITEMS);
+
+	if (e < 0)
+		return e;
+	j.key = mp_read_uint(&r);
+	read_text(&r, j.program, sizeof(j.program));
+	j.bad = mp_read_uint(&r);
+	j.good = mp_read_uint(&r);
+	read_text(&r, j.reason, sizeof(j.reason));
+	*ret = j;
+	if (j.key == 0 || j.bad == 0 || j.good == 0 || j.bad == j.good ||
+	    !name_valid(j.program))
 		return -EBADMSG;
 	return mp_end(&r);
 }

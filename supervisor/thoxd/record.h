@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "fs/name.h"
+#include "fs/store.h"
 #include "rpc/mp.h"
 #include "rpc/wire.h"
 #include "service/definition.h"
@@ -31,6 +32,7 @@
 #define RECORD_PROCESS	"process:"
 #define RECORD_NAME	"name:"
 #define RECORD_LINK	"link:"
+#define RECORD_REJECTED "rejected:"
 /* Of thox-storaged, its key behind it: nothing but its PID, its control link's
  * end and its pidfd. */
 #define RECORD_STORAGED "storaged:"
@@ -106,14 +108,26 @@ struct record_link {
 	struct mp_bytes levels;
 };
 
+/* A version of a program that failed in its service, until the store has gone
+ * back to the one before. */
+struct record_rejection {
+	uint64_t key;
+	char program[NAME_MAX_BYTES + 1];
+	uint64_t bad, good;
+	char reason[STORE_REASON_BYTES];
+};
+
 void record_write_instance(struct mp_writer *w,
 			   const struct record_instance *i);
 void record_write_process(struct mp_writer *w, const struct record_process *p);
 void record_write_name(struct mp_writer *w, const struct record_name *n);
 void record_write_link(struct mp_writer *w, const struct record_link *l);
+void record_write_rejection(struct mp_writer *w,
+			    const struct record_rejection *j);
 
 /* 0; -EBADMSG; -ENOTSUP: of another format. */
 int record_read_instance(struct mp_bytes b, struct record_instance *ret);
 int record_read_process(struct mp_bytes b, struct record_process *ret);
 int record_read_name(struct mp_bytes b, struct record_name *ret);
 int record_read_link(struct mp_bytes b, struct record_link *ret);
+int record_read_rejection(struct mp_bytes b, struct record_rejection *ret);

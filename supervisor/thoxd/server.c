@@ -25,6 +25,7 @@
 #include "thoxd/client.h"
 #include "thoxd/request.h"
 #include "thoxd/run.h"
+#include "thoxd/services/reject.h"
 #include "thoxd/services/service.h"
 #include "thoxd/zygote.h"
 
@@ -305,7 +306,8 @@ void server_check_end(struct server *s)
 		storaged_end(&s->storaged);
 	}
 	if (s->mount.state != MOUNT_NONE || !logs_settled(&s->logs) ||
-	    !storaged_settled(&s->storaged) || s->ended)
+	    !storaged_settled(&s->storaged) ||
+	    !rejections_settled(&s->services) || s->ended)
 		return;
 	s->ended = true;
 	logs_end(&s->logs);

@@ -100,6 +100,17 @@ static struct record_link a_link(void)
 	};
 }
 
+static struct record_rejection a_rejection(void)
+{
+	return (struct record_rejection){
+		.key = 13,
+		.program = "web.lua",
+		.bad = 5,
+		.good = 4,
+		.reason = "service web:blue:3 did not go over to it",
+	};
+}
+
 /* --- what was written is read --------------------------------------------- */
 
 /* Verify that an instance comes back as it was, in every field. */
@@ -196,6 +207,21 @@ static void test_a_link(void)
 	mp_writer_deinit(&w);
 }
 
+/* Verify the same of a rejection. */
+static void test_a_rejection(void)
+{
+	struct record_rejection j = a_rejection(), back;
+	struct mp_writer w;
+
+	mp_writer_init_heap(&w);
+	record_write_rejection(&w, &j);
+	CHECK_EQ(record_read_rejection(written(&w), &back), 0);
+	CHECK(back.key == 13 && back.bad == 5 && back.good == 4);
+	CHECK_STR(back.program, "web.lua");
+	CHECK_STR(back.reason, j.reason);
+	mp_writer_deinit(&w);
+}
+
 /* Verify that the levels of a policy come back, and forbid what they did. */
 static void test_levels(void)
 {
@@ -265,6 +291,8 @@ static void test_cut(void)
 	CHECK_CUTS(record_write_process, record_read_process, a_process());
 	CHECK_CUTS(record_write_name, record_read_name, name);
 	CHECK_CUTS(record_write_link, record_read_link, a_link());
+	CHECK_CUTS(record_write_rejection, record_read_rejection,
+		   a_rejection());
 }
 
 /* Verify that another format is told from damage. */
@@ -350,16 +378,53 @@ static void test_impossible_links(void)
 	CHECK_EQ(read_link(l), -EBADMSG);
 }
 
+static int read_rejection(struct record_rejection j)
+{
+	struct record_rejection back;
+	struct mp_writer w;
+	int r;
+
+	mp_writer_init_heap(&w);
+	record_write_rejection(&w, &j);
+	r = record_read_rejection(written(&w), &back);
+	mp_writer_deinit(&w);
+	return r;
+}
+
+/* Verify that a rejection is of a version, for another one. */
+static void test_impossible_rejections(void)
+{
+	struct record_rejection j = a_rejection();
+
+	CHECK_EQ(read_rejection(j), 0);
+	j.good = j.bad;
+	CHECK_EQ(read_rejection(j), -EBADMSG);
+	j = a_rejection();
+	j.bad = 0;
+	CHECK_EQ(read_rejection(j), -EBADMSG);
+	j = a_rejection();
+	j.good = 0;
+	CHECK_EQ(read_rejection(j), -EBADMSG);
+	j = a_rejection();
+	j.key = 0;
+	CHECK_EQ(read_rejection(j), -EBADMSG);
+	j = a_rejection();
+	strcpy(j.program, "../web");
+	CHECK_EQ(read_rejection(j), -EBADMSG);
+}
+
 int main(void)
 {
 	RUN(test_an_instance);
 	RUN(test_a_process);
 	RUN(test_a_name);
 	RUN(test_a_link);
+	RUN(test_a_rejection);
 	RUN(test_levels);
 	RUN(test_cut);
 	RUN(test_another_format);
 	RUN(test_impossible_instances);
 	RUN(test_impossible_links);
+	RUN(test_impossible_rejections);
 	return tap_done();
 }

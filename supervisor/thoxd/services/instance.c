@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "thoxd/adopt.h"
+#include "thoxd/services/reject.h"
 #include "thoxd/services/service.h"
 #include "thoxd/services/services.h"
 
@@ -75,6 +76,16 @@ static void op_tell_reload(struct machine *m)
 		service_process_tell_reload(of(m)->process[SLOT_MAIN]);
 }
 
+/* A definition that has changed may name another one, whose versions are
+ * nothing to go back to. */
+static bool other_program(const struct service_process *a,
+			  const struct service_process *b)
+{
+	return a && b &&
+	       strcmp(a->config->definition->program,
+		      b->config->definition->program) != 0;
+}
+
 static void op_swap(struct machine *m)
 {
 	struct service_instance *in = of(m);
@@ -82,9 +93,11 @@ static void op_swap(struct machine *m)
 
 	in->process[SLOT_MAIN] = in->process[SLOT_OTHER];
 	in->process[SLOT_OTHER] = was;
+	was = was ? was : in->dying;
+	if (other_program(was, in->process[SLOT_MAIN]))
+		in->good = 0;
 	if (in->process[SLOT_MAIN])
-		service_process_hand_over(was ? was : in->dying,
-					  in->process[SLOT_MAIN]);
+		service_process_hand_over(was, in->process[SLOT_MAIN]);
 }
 
 static void op_reject(struct machine *m, enum machine_reason why)
@@ -369,11 +382,20 @@ static void restore_timers(struct service_instance *in,
 	}
 }
 
+/* The process that was started last. */
+static const struct service_process *newest(const struct service_instance *in,
+					    enum machine_state state)
+{
+	return state == MACHINE_RELOADING && in->process[SLOT_OTHER]
+		       ? in->process[SLOT_OTHER]
+		       : in->process[SLOT_MAIN];
+}
+
 static void restore_machine(struct service_instance *in,
 			    const struct record_instance *r)
 {
 	struct machine *m = &in->machine;
-	const struct service_process *p = in->process[SLOT_MAIN];
+	const struct service_process *p = newest(in, r->state);
 	struct service_config *config = p ? p->config : in->service->config;
 	bool present[SLOT_COUNT];
 	enum machine_state state;
@@ -388,6 +410,7 @@ static void restore_machine(struct service_instance *in,
 	m->reload_again = r->reload_again;
 	m->failing = r->failing;
 	m->trial = r->trial;
+	in->tried = p ? p->version : 0;
 	m->ready_ms = r->ready_ms;
 	m->changed_ms = r->changed_ms;
 	restore_restarts(&m->restart, r);

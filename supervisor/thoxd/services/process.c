@@ -17,6 +17,7 @@
 #include "thoxd/adopt.h"
 #include "thoxd/bus.h"
 #include "thoxd/run_adopt.h"
+#include "thoxd/services/reject.h"
 #include "thoxd/services/service.h"
 #include "thoxd/services/services.h"
 #include "thoxd/status.h"
@@ -74,6 +75,8 @@ static void on_started(struct starter *st, const struct run *run)
 
 	p->pid = run_pid(run);
 	p->version = run->version;
+	if (!is_main(p) || p->instance->machine.trial)
+		p->instance->tried = p->version;
 	for (size_t i = 0; i < ARRAY_SIZE(p->logs); i++)
 		logs_pid(logs, p->logs[i], p->pid);
 	adopt_keep_process(p);
@@ -284,7 +287,8 @@ static void fill_limits(struct run_spec *spec, const struct definition *d)
 	spec->messages = d->messages;
 }
 
-static void run_it(struct service_process *p, int fds[4])
+/* @version: 0: the live one. */
+static void run_it(struct service_process *p, uint64_t version, int fds[4])
 {
 	const struct definition *d = p->config->definition;
 	char name[SERVICE_NAME_BYTES + 16], program[NAME_MAX_BYTES + 32];
@@ -294,9 +298,9 @@ static void run_it(struct service_process *p, int fds[4])
 	int r;
 
 	instance_name(p->instance, name);
-	if (d->program_version)
+	if (version)
 		snprintf(program, sizeof(program), "%s@%llu", d->program,
-			 (unsigned long long)d->program_version);
+			 (unsigned long long)version);
 	else
 		snprintf(program, sizeof(program), "%s", d->program);
 	mp_writer_init_heap(&args);
@@ -328,36 +332,57 @@ static void run_it(struct service_process *p, int fds[4])
 	mp_writer_deinit(&secrets);
 }
 
-/* Which version that will be is looked up here only to tell another one. */
-static void note_version(struct service_process *p)
+static int find_version(const struct service_process *p, uint64_t version,
+			struct store_entry *ret_entry)
 {
-	const struct definition *d = p->config->definition;
 	struct name_ref ref = {
-		.kind = d->program_version ? REF_VERSION : REF_LIVE,
-		.version = d->program_version,
+		.kind = version ? REF_VERSION : REF_LIVE,
+		.version = version,
 	};
-	struct store_entry entry;
 
-	strcpy(ref.name, d->program);
-	if (store_resolve(server_of(p)->store, DIR_PROGRAMS, &ref, &entry,
-			  NULL) < 0)
-		return;
+	strcpy(ref.name, p->config->definition->program);
+	return store_resolve(server_of(p)->store, DIR_PROGRAMS, &ref, ret_entry,
+			     NULL);
+}
+
+/*
+ * Which version is to be started, 0: the live one. That is not the one that
+ * was rejected, though the store may still show it. What it will be is noted
+ * only to tell another one from it.
+ */
+static uint64_t choose_version(struct service_process *p)
+{
+	struct services *m = p->instance->service->services;
+	uint64_t version = p->config->definition->program_version, good = 0;
+	struct store_entry entry, other;
+
+	if (find_version(p, version, &entry) < 0)
+		return version;
+	if (version == 0)
+		good = rejection_instead(m, &entry);
+	if (good && find_version(p, good, &other) == 0) {
+		version = good;
+		entry = other;
+	}
 	p->version = entry.version;
 	snprintf(p->sha256, sizeof(p->sha256), "%s", entry.sha256);
+	return version;
 }
 
 static int begin(struct service_process *p, bool waits)
 {
 	int fds[4] = { -1, -1, -1, -1 };
 	int r = open_streams(p, fds);
+	uint64_t version = choose_version(p);
 
 	if (r < 0)
 		service_set_text(&p->instance->detail,
 				 r == -ENOBUFS ? LOGS_TOO_MANY : strerror(-r));
-	note_version(p);
+	if (waits)
+		p->instance->tried = p->version;
 	p->spawning = true;
 	if (r == 0)
-		run_it(p, fds);
+		run_it(p, version, fds);
 	p->spawning = false;
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		fd_close(fds[i]);

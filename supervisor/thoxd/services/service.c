@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "thoxd/adopt.h"
 #include "thoxd/services/services.h"
 
 void service_set_text(char **field, const char *text)
@@ -299,13 +300,29 @@ static bool runs_already(const struct service_instance *in,
 	return p && p->sha256[0] && strcmp(p->sha256, entry->sha256) == 0;
 }
 
+/* What it runs has that number now: the earlier one may be forgotten. */
+static void renumber(struct service_instance *in, uint64_t version)
+{
+	struct service_process *p = in->process[SLOT_MAIN];
+
+	if (in->good == p->version)
+		in->good = version;
+	if (in->tried == p->version)
+		in->tried = version;
+	p->version = version;
+	adopt_keep_process(p);
+	adopt_instance_changed(in);
+}
+
 void service_program_changed(struct service *sv,
 			     const struct store_entry *entry)
 {
 	for (unsigned i = 0; i < sv->n_instances; i++) {
 		struct service_instance *in = &sv->instances[i];
 
-		if (in->process[SLOT_MAIN] && !runs_already(in, entry))
+		if (runs_already(in, entry))
+			renumber(in, entry->version);
+		else if (in->process[SLOT_MAIN])
 			instance_handle(in, MACHINE_EV_RELOAD);
 	}
 }

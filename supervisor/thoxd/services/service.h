@@ -97,6 +97,7 @@ struct service_instance {
 	bool missed_reload;
 	uint64_t since_ms;   /* time of day: in its state */
 	uint64_t good;	     /* the program's last version that was no trial */
+	uint64_t tried;	     /* the one that was reloaded to; 0: unknown */
 	uint32_t n_restarts; /* that the group has heard of */
 	struct service_end *last; /* owned; NULL: none has ended yet */
 	char *detail; /* owned: why the last start failed; NULL: see last */
@@ -204,10 +205,6 @@ void instance_alive(struct service_instance *in);
 void service_schedule_follow(struct service *sv);
 void service_schedule_forget(struct service *sv);
 int64_t service_schedule_next(const struct service *sv);
-
-/* services/reject.c: the version that @in went over to is no good: the store
- * goes back to the one before, and keeps the other as refused. */
-void service_reject(struct service_instance *in, enum machine_reason why);
 
 /* services/process.c */
 int service_process_start(struct service_instance *in, enum machine_slot slot);

@@ -580,6 +580,7 @@ int services_init(struct services *m, struct server *s)
 	list_init(&m->enabled);
 	list_init(&m->taken);
 	list_init(&m->changed);
+	list_init(&m->rejections);
 	ev_prepare_init(&m->flush, on_flush);
 	ev_timer_init(&m->deferred, on_deferred, 0., 0.);
 	services_clock_init(m);

@@ -51,8 +51,9 @@ struct services {
 	struct list enabled; /* what was said of names, service_enabled.c */
 	ev_timer deferred;
 	struct services_clock clock;
-	struct list taken;   /* of an earlier thoxd's, adopt.c */
-	struct list changed; /* instances, for the keeper */
+	struct list taken;	/* of an earlier thoxd's, adopt.c */
+	struct list changed;	/* instances, for the keeper */
+	struct list rejections; /* owned; reject.h */
 	ev_prepare flush;
 	bool begun;
 	bool ending;
