@@ -142,6 +142,7 @@ static void catch_signals(struct thoxfs *fs)
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* as a full disk: an error */
 	signal(SIGIO, SIG_IGN); /* plain.c: its leases are given back at once */
 }
 

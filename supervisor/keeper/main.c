@@ -276,6 +276,7 @@ int main(int argc, char **argv)
 	clean_descriptors(o.ready_fd);
 	set_limits();
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* as a full disk: an error */
 	if (!o.foreground) {
 		signal(SIGHUP, SIG_IGN);
 		setsid(); /* or it is a leader already */

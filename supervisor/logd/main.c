@@ -101,7 +101,8 @@ int main(int argc, char **argv)
 	}
 	fd_set_cloexec(LOGD_LINK_FD, 1);
 	signal(SIGPIPE, SIG_IGN);
-	fd_raise_limit(); /* a pipe for each stream of each service */
+	signal(SIGXFSZ, SIG_IGN); /* as a full disk: an error */
+	fd_raise_limit();	  /* a pipe for each stream of each service */
 	root = open_root(argv[1]);
 	r = argc > 2 ? journal_open(argv[2], &journal) : 0;
 	if (r < 0)

@@ -188,9 +188,12 @@ static void note_problem(struct logs *l, struct mp_bytes service,
 			 struct mp_bytes message)
 {
 	if (message.size == 0) {
-		l->problem[0] = '\0';
+		if (mp_bytes_equal(service, l->problem_of))
+			l->problem[0] = '\0';
 		return;
 	}
+	if (mp_bytes_copy(service, l->problem_of, sizeof(l->problem_of)) < 0)
+		return;
 	snprintf(l->problem, sizeof(l->problem),
 		 "the log of '%.*s' cannot be written: %.*s",
 		 (int)(service.size < 128 ? service.size : 128), service.p,

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "base/list.h"
+#include "service/definition.h"
 #include "thoxd/message.h"
 #include "thoxd/peer.h"
 #include "thoxd/process.h"
@@ -43,6 +44,7 @@ struct logs {
 	struct peer peer;
 	ev_timer again;
 	char problem[256]; /* what thox-logd complained of last; "": nothing */
+	char problem_of[SERVICE_NAME_BYTES]; /* whose log that was */
 };
 
 void logs_init(struct logs *l, struct server *s);

@@ -124,6 +124,7 @@ static void limit_memory(void)
 static void handle_signals(void)
 {
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* as a full disk: an error */
 	signal(SIGHUP, SIG_IGN);
 	ev_signal_init(&term, on_signal, SIGTERM);
 	ev_signal_init(&interrupt, on_signal, SIGINT);

@@ -318,7 +318,7 @@ void status_write_server(struct mp_writer *w, struct server *s)
 	struct utsname kernel = { 0 };
 
 	uname(&kernel);
-	mp_write_map(w, 25);
+	mp_write_map(w, 26);
 	field_text(w, "software", "thox " PACKAGE_VERSION);
 	field_text(w, "label", s->label);
 	field_number(w, "pid", (uint64_t)getpid());
@@ -329,6 +329,11 @@ void status_write_server(struct mp_writer *w, struct server *s)
 	write_store(w, s);
 	field_text(w, "run_dir", s->instance->run);
 	field_text(w, "log_dir", s->instance->state);
+	mp_write_str(w, "log_problem");
+	if (s->logs.problem[0])
+		mp_write_str(w, s->logs.problem);
+	else
+		mp_write_nil(w);
 	field_text(w, "lua", z && z->lua ? z->lua : "not known yet");
 	field_text(w, "kernel", kernel.release);
 	field_number(w, "processes", s->n_runs);
