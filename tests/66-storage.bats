@@ -460,6 +460,23 @@ storage_is_without() {
 	LUA
 }
 
+@test "large pieces of the stream are what was written, also at its end" {
+	program=large keeps <<-'LUA'
+		local parts = {}
+		for i = 1, 40000 do parts[i] = ("%09d\n"):format(i) end
+		local whole = table.concat(parts)
+		local s <close> = storage.stream()
+		s:write(whole)
+		for _, size in ipairs { 65536, 65537, 131072, 262144, 399999, 400000, 400001, 1 << 22 } do
+		  for at = 0, 300000, 100000 do
+		    s:seek("set", at)
+		    is(s:read(size), whole:sub(at + 1, at + size))
+		  end
+		end
+		s:truncate(0)
+	LUA
+}
+
 @test "the stream is read, written, sought and cut" {
 	keeps <<-'LUA'
 		is(storage.get(), nil)

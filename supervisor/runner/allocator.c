@@ -76,6 +76,26 @@ static void use_huge_pages(void *block, size_t bytes)
 	madvise((void *)begin, end - begin, MADV_HUGEPAGE);
 }
 
+void *allocator_prepare(struct allocator *a, size_t bytes)
+{
+	allocator_unprepare(a);
+	if (bytes > a->limit_bytes - a->used_bytes)
+		return NULL;
+	a->prepared = malloc(bytes);
+	if (!a->prepared)
+		return NULL;
+	use_huge_pages(a->prepared, bytes);
+	a->prepared_bytes = bytes;
+	return a->prepared;
+}
+
+void allocator_unprepare(struct allocator *a)
+{
+	free(a->prepared);
+	a->prepared = NULL;
+	a->prepared_bytes = 0;
+}
+
 void *allocator_call(void *context, void *block, size_t old_bytes,
 		     size_t new_bytes)
 {
@@ -92,6 +112,13 @@ void *allocator_call(void *context, void *block, size_t old_bytes,
 	if (!block) {
 		if (new_bytes > a->limit_bytes - a->used_bytes)
 			return refuse(a);
+		if (new_bytes == a->prepared_bytes) {
+			p = a->prepared;
+			a->prepared = NULL;
+			a->prepared_bytes = 0;
+			a->used_bytes += new_bytes;
+			return p;
+		}
 		p = malloc(new_bytes);
 		if (!p)
 			return refuse(a);

@@ -15,6 +15,8 @@ struct allocator {
 	size_t used_bytes;
 	size_t limit_bytes;
 	unsigned refused;
+	void *prepared; /* the next new block of exactly prepared_bytes */
+	size_t prepared_bytes;
 	void (*exhausted)(void); /* does not return */
 };
 
@@ -27,6 +29,14 @@ void allocator_allow(struct allocator *a, size_t bytes);
 /* Memory of a program that is not Lua's: false: it may not have it. */
 bool allocator_charge(struct allocator *a, size_t bytes);
 void allocator_discharge(struct allocator *a, size_t bytes);
+
+/*
+ * A block that is filled before Lua asks for it: the next new one of exactly
+ * @bytes. NULL: it would not be had. In the end it is either Lua's, or freed by
+ * allocator_unprepare().
+ */
+void *allocator_prepare(struct allocator *a, size_t bytes);
+void allocator_unprepare(struct allocator *a);
 
 /* lua_Alloc; @context is the struct allocator. */
 void *allocator_call(void *context, void *block, size_t old_bytes,

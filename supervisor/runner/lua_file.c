@@ -21,6 +21,7 @@
 #include "base/util.h"
 #include "runner/channel.h"
 #include "runner/context.h"
+#include "runner/runner.h"
 
 #define FILE_TYPE   "thox.file"
 #define PIECE_BYTES 65536
@@ -64,9 +65,51 @@ static size_t read_at(int fd, char *data, size_t size, uint64_t offset)
 	return done;
 }
 
+/* What Lua keeps before the bytes of a long string; 0: that is not known. */
+static size_t head_bytes;
+
+static void learn_head(lua_State *L)
+{
+	static const char text[200];
+	const struct allocator *a = &runner.allocator;
+	size_t before, took;
+
+	lua_gc(L, LUA_GCSTOP);
+	before = a->used_bytes;
+	lua_pushlstring(L, text, sizeof(text));
+	took = a->used_bytes - before;
+	lua_pop(L, 1);
+	lua_gc(L, LUA_GCRESTART);
+	if (took > sizeof(text) && took < 2 * sizeof(text))
+		head_bytes = took - sizeof(text) - 1;
+}
+
+/*
+ * A large piece is read to where its string is going to be: Lua is given that
+ * block when it asks for one, and copies the bytes to where they are, which is
+ * nothing. Where it asks for another size, such as at the end of the file, it
+ * copies them from there to there.
+ */
+static bool push_in_place(lua_State *L, int fd, size_t size, uint64_t offset)
+{
+	struct allocator *a = &runner.allocator;
+	char *block = NULL;
+	size_t done;
+
+	if (head_bytes > 0 && size < SIZE_MAX - head_bytes)
+		block = allocator_prepare(a, head_bytes + size + 1);
+	if (!block)
+		return false;
+	done = read_at(fd, block + head_bytes, size, offset);
+	lua_pushlstring(L, block + head_bytes, done);
+	allocator_unprepare(a);
+	return true;
+}
+
 /* The usual pieces come by a buffer that stays in the cache, where the kernel
  * copies fast since it begins with a page: one of Lua's would
  * be new memory each time. */
+
 static void push_bytes(lua_State *L, int fd, size_t size, uint64_t offset)
 {
 	static _Alignas(4096) char piece[PIECE_BYTES];
@@ -77,6 +120,8 @@ static void push_bytes(lua_State *L, int fd, size_t size, uint64_t offset)
 		lua_pushlstring(L, piece, size);
 		return;
 	}
+	if (push_in_place(L, fd, size, offset))
+		return;
 	luaL_buffinitsize(L, &b, size);
 	size = read_at(fd, luaL_buffaddr(&b), size, offset);
 	luaL_pushresultsize(&b, size);
@@ -171,6 +216,7 @@ void lua_file_open(lua_State *L)
 		{ "write", l_write }, { NULL, NULL },
 	};
 
+	learn_head(L);
 	luaL_newmetatable(L, FILE_TYPE); /* metatable */
 	lua_pushcfunction(L, l_close);
 	lua_setfield(L, -2, "__gc");

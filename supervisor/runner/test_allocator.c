@@ -43,6 +43,37 @@ static void test_ceiling_is_exact(void)
 	CHECK_EQ(a.used_bytes, 0);
 }
 
+/* Verify that what was prepared is the next new block of just that size, once,
+ * and counts from then on. */
+static void test_prepared(void)
+{
+	struct allocator a;
+	char *p, *q;
+
+	allocator_init(&a, 1000, on_exhausted);
+	CHECK(!allocator_prepare(&a, 1001));
+	p = allocator_prepare(&a, 600);
+	CHECK(p);
+	CHECK_EQ(a.used_bytes, 0);
+	p[599] = 'x';
+	q = allocator_call(&a, NULL, 4, 599);
+	CHECK(q && q != p);
+	CHECK(!allocator_call(&a, NULL, 4, 600)); /* no room for it now */
+	CHECK(!allocator_call(&a, q, 599, 0));
+	q = allocator_call(&a, NULL, 4, 600);
+	CHECK(q == p);
+	CHECK_EQ(q[599], 'x');
+	CHECK_EQ(a.used_bytes, 600);
+	allocator_unprepare(&a); /* nothing is */
+	CHECK(!allocator_call(&a, q, 600, 0));
+	p = allocator_prepare(&a, 100);
+	CHECK(p);
+	p = allocator_prepare(&a, 200); /* in its stead */
+	CHECK(p);
+	allocator_unprepare(&a);
+	CHECK_EQ(a.used_bytes, 0);
+}
+
 /* Verify that an allowance is counted from what is used. */
 static void test_allow(void)
 {
@@ -130,6 +161,7 @@ static void test_every_allocation_refused(void)
 int main(void)
 {
 	RUN(test_ceiling_is_exact);
+	RUN(test_prepared);
 	RUN(test_allow);
 	RUN(test_exhaustion);
 	RUN(test_lua_agrees);
