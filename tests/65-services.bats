@@ -572,6 +572,20 @@ calling() {
 	assert_output_has "not changed"
 }
 
+@test "of several names the one that is none is told" {
+	define greeter 'program = stay'
+	run thoxctl start greeter $'a\x01b'
+	assert_status 2
+	assert_output_has "'a\x01b' is not a name of a service: a name is made of"
+	state_is greeter inactive
+	run thoxctl stop greeter ../x
+	assert_status 2
+	assert_output_has "'../x' is not a name of a service: a name does not start with a dot"
+	run thoxctl stop greeter $'\xff'
+	assert_status 2
+	assert_output_has "'\xff' is not a name of a service: it is no UTF-8"
+}
+
 @test "what systemctl says is understood" {
 	define greeter 'program = stay'
 	thoxctl start greeter

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/exit.h"
+#include "base/log.h"
 #include "base/units.h"
 #include "cli/ctl_ask.h"
 #include "cli/say.h"
@@ -29,7 +30,8 @@ json_t *ctl_service_names(const struct ctl *ctl)
 			continue;
 		json_decref(names);
 		json_decref(arguments);
-		say("that is no service's name");
+		say("%s is not a name of a service: it is no UTF-8",
+		    log_quote(ctl->argv[i]));
 		return NULL;
 	}
 	json_object_set_new(arguments, "names", names);

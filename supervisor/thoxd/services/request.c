@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/suggest.h"
 #include "base/util.h"
 #include "rpc/status.h"
@@ -177,7 +178,8 @@ static int choose_name(struct request *q, const char *name, struct chosen *c)
 		return choose_background(q, b, c);
 	if (service_ref_parse(name, &ref, &rule) < 0)
 		return request_complain(q, STATUS_INVALID,
-					"not a name of a service: %s", rule);
+					"%s is not a name of a service: %s",
+					log_quote(name), rule);
 	sv = services_get(m, name);
 	if (!sv)
 		return unknown(q, name);
