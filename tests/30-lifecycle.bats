@@ -204,6 +204,26 @@ a_runner_waits() { [[ -n $(waiting_runners) ]]; }
 	nothing_stays
 }
 
+@test "of processes that end in one moment each is told" {
+	are_running() { [[ $(thoxctl ps | grep -c running) -eq $1 ]]; }
+	local i pids=() status
+
+	mkfifo "$THOX_DIR/all"
+	for i in {1..20}; do
+		thox-exec -e "io.read() os.exit($i)" <"$THOX_DIR/all" 3>&- &
+		pids+=($!)
+	done
+	exec 9>"$THOX_DIR/all"
+	wait_until are_running 20
+	exec 9>&-
+	for i in {1..20}; do
+		status=0
+		wait "${pids[i - 1]}" || status=$?
+		[[ $status -eq $i ]]
+	done
+	are_running 0
+}
+
 @test "an instance whose directory is removed ends" {
 	rm -r "$THOX_DIR/run"
 	nothing_stays

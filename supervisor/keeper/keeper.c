@@ -594,23 +594,33 @@ static bool chosen_other(pid_t pid, void *user)
 	       (k->state == ENDING || !kept_lives(&k->kept, pid));
 }
 
-/* Reap all that ended. True when there is no child at all. */
-static bool reap(struct keeper *k)
+/* @which as in wait4(). Whether one was reaped; if not, errno says why. */
+static bool reap_one(struct keeper *k, pid_t which)
 {
 	struct rusage u;
 	int status;
-	pid_t pid;
+	pid_t pid = wait4(which, &status, WNOHANG | __WALL, &u);
 
-	while ((pid = wait4(-1, &status, WNOHANG | __WALL, &u)) > 0) {
-		if (pid == k->thoxd) {
-			thoxd_died(k, status);
-			continue;
-		}
-		forget_zygote(k, pid);
-		kept_exited(&k->kept, pid, status, &u);
-		send_exited(k, pid, status, &u);
+	if (pid == 0)
+		errno = EAGAIN;
+	if (pid <= 0)
+		return false;
+	if (pid == k->thoxd) {
+		thoxd_died(k, status);
+		return true;
 	}
-	return pid < 0 && errno == ECHILD;
+	send_exited(k, pid, status, &u); /* somebody waits for it */
+	forget_zygote(k, pid);
+	kept_exited(&k->kept, pid, status, &u);
+	return true;
+}
+
+/* Reap all that ended. True when there is no child at all. */
+static bool reap(struct keeper *k)
+{
+	while (reap_one(k, -1))
+		;
+	return errno == ECHILD;
 }
 
 static void nobody_left(struct keeper *k)
@@ -653,15 +663,22 @@ static void stop(struct keeper *k)
 	}
 }
 
-/* Many deaths are one signal, so what is read only says who asked to stop. */
+/*
+ * Many deaths are one signal, which names one of them. That one is told first:
+ * to look for any other the kernel goes through all children, and there may
+ * be thousands.
+ */
 static void on_signal(struct keeper *k)
 {
 	struct signalfd_siginfo info[4];
 	ssize_t n = read(k->signal_fd, info, sizeof(info));
 
-	for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(info[0]); i++)
+	for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(info[0]); i++) {
 		if (info[i].ssi_signo != SIGCHLD)
 			stop(k);
+		else if (info[i].ssi_pid > 0)
+			(void)reap_one(k, (pid_t)info[i].ssi_pid);
+	}
 	reap(k);
 }
 
