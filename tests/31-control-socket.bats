@@ -148,3 +148,31 @@ fewer_than_more() {
 	[[ $output == closed ]]
 	same_thoxd
 }
+
+@test "a result needs no hello before it, and none comes behind it" {
+	echo 'print("ran")' >"$THOX_DIR/quick.lua"
+	for _ in 1 2 3; do
+		run -0 timeout 60 "$helpers/poke" run "$THOX_DIR/quick.lua"
+		assert_output_has ran
+		[[ ${lines[-1]} == 25 ]]
+	done
+	# with a runner that waits already it is all that is said
+	is_alone() {
+		run timeout 60 "$helpers/poke" run "$THOX_DIR/quick.lua"
+		[[ $output == $'ran\n25' ]]
+	}
+	wait_until is_alone
+}
+
+@test "who waits for a program that goes on is greeted" {
+	echo 'io.read() print("ran")' >"$THOX_DIR/slow.lua"
+	mkfifo "$THOX_DIR/fifo"
+	"$helpers/poke" run "$THOX_DIR/slow.lua" <"$THOX_DIR/fifo" \
+		>"$THOX_DIR/out" 3>&- &
+	poke=$!
+	exec 9>"$THOX_DIR/fifo"
+	wait_until has_line "$THOX_DIR/out" 0
+	exec 9>&-
+	wait "$poke"
+	[[ $(<"$THOX_DIR/out") == $'0\nran\n25' ]]
+}

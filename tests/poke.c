@@ -6,6 +6,10 @@
  *        poke raw RECORD...     the same without hello
  *        poke fds COUNT         hello, then messages with COUNT descriptors
  *        poke greet             hello, and wait
+ *        poke run FILE          hello, then a start of the text in FILE with
+ *                               our stdin, stdout and stderr: prints the kind
+ *                               of each message that comes (rpc/control.h),
+ *                               up to the last one
  *        poke listen PATH COUNT receive COUNT datagrams and print each as a
  *                               line; `listening` comes first
  *        poke flood COUNT       COUNT connections that say nothing: prints
@@ -23,6 +27,7 @@
 #include <unistd.h>
 
 #include "base/instance.h"
+#include "rpc/control.h"
 
 #define FDS_AT_ONCE 250 /* the kernel takes 253 */
 
@@ -112,6 +117,43 @@ static int descriptors(int count)
 	return wait_for_end(fd);
 }
 
+static void send_start(int fd, int text_fd)
+{
+	char record[] = "\0\x92\x10\x82\xa4name\xa1t\xa4text\xc3";
+	struct iovec iov = { record, sizeof(record) - 1 };
+	int fds[] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, text_fd };
+	char control[CMSG_SPACE(sizeof(fds))] = { 0 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(fds));
+	memcpy(CMSG_DATA(c), fds, sizeof(fds));
+	(void)!sendmsg(fd, &msg, MSG_NOSIGNAL);
+}
+
+static int run(const char *path)
+{
+	unsigned char reply[4096];
+	int fd = dial(0), text_fd = open(path, O_RDONLY);
+
+	if (fd < 0 || text_fd < 0)
+		return 1;
+	setlinebuf(stdout);
+	say(fd, "00920001");
+	send_start(fd, text_fd);
+	while (recv(fd, reply, sizeof(reply), 0) > 2) {
+		printf("%u\n", reply[2]);
+		if (reply[2] == CONTROL_RESULT || reply[2] == CONTROL_REFUSED)
+			return 0;
+	}
+	return 1;
+}
+
 static int flood(int count)
 {
 	struct rlimit limit;
@@ -157,6 +199,8 @@ int main(int argc, char **argv)
 		return records(0, NULL, 1);
 	if (argc == 4 && strcmp(argv[1], "listen") == 0)
 		return listen_to(argv[2], atoi(argv[3]));
+	if (argc == 3 && strcmp(argv[1], "run") == 0)
+		return run(argv[2]);
 	if (argc >= 3 && strcmp(argv[1], "hello") == 0)
 		return records(argc - 2, argv + 2, 1);
 	if (argc >= 3 && strcmp(argv[1], "raw") == 0)

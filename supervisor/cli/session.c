@@ -387,7 +387,7 @@ static int wait_once(struct session *s)
 	return 0;
 }
 
-static const char *why_lost(const struct session *s, int r)
+static const char *why_lost(int r)
 {
 	switch (r) {
 	case -ETIMEDOUT:
@@ -397,8 +397,7 @@ static const char *why_lost(const struct session *s, int r)
 		       "it, and the next start uses the new one";
 	case -ECONNRESET:
 	case -EPIPE:
-		return s->greeted ? "thoxd ended, and the program with it"
-				  : "thoxd closed the connection at once";
+		return "thoxd ended, and the program with it";
 	case -EPROTO:
 		return "thoxd sent what is not understood";
 	}
@@ -416,7 +415,7 @@ enum session_event session_wait(struct session *s, struct outcome *ret_outcome)
 	}
 	if (r > 0)
 		return (enum session_event)r;
-	outcome_set_failure(ret_outcome, why_lost(s, r));
+	outcome_set_failure(ret_outcome, why_lost(r));
 	return SESSION_ENDED;
 }
 

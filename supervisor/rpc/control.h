@@ -30,7 +30,9 @@
 #define CONTROL_TASK_STACK_BYTES (512U << 10)
 
 enum control_kind {
-	/* [0, version, software] both directions, first */
+	/* [0, version, software] both directions, first; to a client that
+	 * only waits for its run's CONTROL_RESULT not before a second or two
+	 * have passed, and where that comes sooner, not at all */
 	CONTROL_HELLO = 0,
 
 	/* --- client to thoxd --- */

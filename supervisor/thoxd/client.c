@@ -92,6 +92,12 @@ void client_send(struct client *c, const struct mp_writer *w)
 	client_send_fd(c, w, -1);
 }
 
+void client_send_last(struct client *c, const struct mp_writer *w)
+{
+	c->owed_hello = false;
+	send_message(c, w, -1);
+}
+
 static void write_refused(struct mp_writer *w, int status, const char *message,
 			  const char *hint)
 {
@@ -317,11 +323,12 @@ static void client_new(struct server *s, int fd, const struct ucred *who)
 	if (!ev_is_active(&s->hello_timer))
 		ev_timer_again(s->loop, &s->hello_timer);
 	/* Its first words are often there already. What it wants goes first:
-	 * to be greeted wakes it for nothing. */
+	 * to be greeted wakes it for nothing. Who waits for a program's end is
+	 * greeted by on_sweep(), if that has not come by then. */
 	c->arrives = true;
 	peer_read(&c->peer);
 	c->arrives = false;
-	if (c->owed_hello)
+	if (c->owed_hello && !c->starter.run)
 		send_hello(c);
 }
 
@@ -373,6 +380,8 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int events)
 		if ((!c->greeted && age_s > CLIENT_HELLO_S) ||
 		    (c->done && age_s > DONE_S))
 			release(c);
+		else if (c->owed_hello)
+			send_hello(c);
 	}
 	if (list_empty(&s->clients))
 		ev_timer_stop(loop, timer);

@@ -47,6 +47,8 @@ void client_stop_listening(struct server *s);
 /* Messages to it. A client that takes nothing is let go. */
 void client_send(struct client *c, const struct mp_writer *w);
 void client_send_fd(struct client *c, const struct mp_writer *w, int fd);
+/* A result, which needs no hello before it. */
+void client_send_last(struct client *c, const struct mp_writer *w);
 void client_send_refused(struct client *c, int status, const char *message,
 			 const char *hint);
 void client_send_notice(struct client *c, const char *text);

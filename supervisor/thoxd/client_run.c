@@ -77,7 +77,7 @@ void client_send_result(struct client *c, const struct run *run,
 	mp_write_uint(&w, end->wall_us);
 	mp_write_str(&w, "memory_bytes");
 	mp_write_uint(&w, e->memory_bytes);
-	client_send(c, &w);
+	client_send_last(c, &w);
 }
 
 static void on_ended(struct starter *st, const struct run *run,
