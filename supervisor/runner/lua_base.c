@@ -13,6 +13,7 @@
 /* print(…): to the buffered stdout; errors of it are ignored, as in Lua. */
 static int l_print(lua_State *L)
 {
+	const char end = '\n'; /* on a page that is there already */
 	int n = lua_gettop(L);
 
 	if (runner.loading)
@@ -31,7 +32,7 @@ static int l_print(lua_State *L)
 			stream_write(&runner.output, "\t", 1);
 		stream_write(&runner.output, text, size);
 	}
-	stream_write(&runner.output, "\n", 1);
+	stream_write(&runner.output, &end, 1);
 	return 0;
 }
 

@@ -207,6 +207,7 @@ static void rehearse(void)
 	link_rehearse();
 	text_rehearse();
 	(void)handler_serving(); /* asked about when its main function ends */
+	errno = 0;		 /* libc's function for it has a page, too */
 }
 
 /* The view of a map in the message dies with the message. */
