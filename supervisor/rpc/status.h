@@ -18,5 +18,8 @@ enum status {
 	STATUS_TOO_LARGE = 8, /* a limit was met; the message names it */
 };
 
+/* What CLOSED says where nobody knows more. */
+#define STATUS_CLOSED_TEXT "it ended before it answered"
+
 /* Such as "NOT_FOUND"; "?" for what is no status. */
 const char *status_name(uint64_t status);

@@ -563,8 +563,7 @@ void call_channel_closed(struct channel *c)
 		if (clock_ns() >= call->deadline_ns)
 			fail_late(call);
 		else
-			call_fail(call, STATUS_CLOSED,
-				  "it ended before it answered");
+			call_fail(call, STATUS_CLOSED, STATUS_CLOSED_TEXT);
 	}
 }
 

@@ -42,7 +42,7 @@ static struct list idle = { &idle, &idle }; /* workers that wait */
 static unsigned n_workers, n_idle, n_pushes;
 static size_t push_bytes;
 static const char no_memory[] = "not enough memory to serve it";
-static const char ends[] = "it ended before it answered"; /* as call.c has it */
+static const char ends[] = STATUS_CLOSED_TEXT;
 
 /* --- jobs -------------------------------------------------------------------
  */
