@@ -28,7 +28,7 @@ struct store {
 	int dirfd[DIR_COUNT], scratchfd[DIR_COUNT];
 	int builtinfd;		     /* -1: no layer below */
 	int builtindirfd[DIR_COUNT]; /* its directories; -1: none */
-	bool relaxed, readonly;
+	bool relaxed, readonly, own_is_old;
 	atomic_bool failed; /* a sync did; nothing is written any more */
 	unsigned keep;
 	uint64_t file_limit_bytes, quota_bytes;

@@ -229,9 +229,13 @@ static int move_all(struct batch *b)
 
 static int write_index(struct batch *b)
 {
+	struct store *s = b->s;
+	bool in_step = s->own_is_old && s->followed == s->index.tail &&
+		       s->followed_generation == s->index.generation;
 	_cleanup_(freep) struct record *recs =
 		calloc(b->count, sizeof(struct record));
 	size_t n = 0;
+	int r;
 
 	if (!recs)
 		return -ENOMEM;
@@ -242,7 +246,11 @@ static int write_index(struct batch *b)
 		return 0;
 	/* If this fails the files have moved and the journal says so: nothing
 	 * more is written, and the next open puts the index right. */
-	return index_append(&b->s->index, recs, n);
+	r = index_append(&s->index, recs, n);
+	/* store_follow() need not read it again. */
+	if (r == 0 && in_step)
+		s->followed = s->index.tail;
+	return r;
 }
 
 static void tell(struct step *step)

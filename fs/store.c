@@ -291,6 +291,7 @@ static void take_options(struct store *s, const struct store_options *options)
 	const struct store_options *o = options ? options : &none;
 
 	s->relaxed = o->flags & STORE_RELAXED;
+	s->own_is_old = o->flags & STORE_OWN_IS_OLD;
 	s->readonly = o->flags & STORE_READONLY;
 	s->keep = o->keep ? o->keep : STORE_KEEP_DEFAULT;
 	s->file_limit_bytes = o->file_limit_bytes ? o->file_limit_bytes

@@ -57,9 +57,10 @@ struct store_text;
 #define STORE_ID_BITS 56
 
 enum store_flags {
-	STORE_RELAXED = 1 << 0,	 /* no syncs */
-	STORE_READONLY = 1 << 1, /* never write; replay is left to a writer */
-	STORE_CREATE = 1 << 2,	 /* make the root where there is none */
+	STORE_RELAXED = 1 << 0,	   /* no syncs */
+	STORE_READONLY = 1 << 1,   /* never write; replay is left to a writer */
+	STORE_CREATE = 1 << 2,	   /* make the root where there is none */
+	STORE_OWN_IS_OLD = 1 << 3, /* store_follow() tells what others did */
 };
 
 struct store_options {
@@ -195,9 +196,11 @@ int store_since(struct store *s, enum store_dir dir, const char *name,
 /*
  * Following: what happened since this struct store last asked (first call:
  * since it was opened), whoever did it. Of several events of one name only
- * the last may be told. @fn may be NULL. Inotify (IN_MODIFY | IN_MOVED_TO |
- * IN_CREATE) on store_watch_path(), a directory, says when it is worth
- * calling; the path is owned by the store.
+ * the last may be told. With STORE_OWN_IS_OLD what this struct store did
+ * itself is left out, but for what came after something of another's. @fn may
+ * be NULL. Inotify (IN_MODIFY | IN_MOVED_TO | IN_CREATE) on
+ * store_watch_path(), a directory, says when it is worth calling; the path is
+ * owned by the store.
  */
 typedef int (*store_follow_fn)(enum store_dir dir,
 			       const struct store_entry *entry, void *user);

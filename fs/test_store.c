@@ -373,6 +373,36 @@ static void test_following(void)
 	store_free(s);
 }
 
+/* Verify that who asks for it is not told of its own doings, and of all that
+ * others do. */
+static void test_following_others(void)
+{
+	struct store *other = fresh();
+	struct store *s =
+		open_with((struct store_options){ .flags = STORE_OWN_IS_OLD });
+	struct names n = { "" };
+
+	CHECK_EQ(put(s, "a", "1"), 0);
+	CHECK_EQ(rm(s, "a"), 0);
+	CHECK_EQ(store_follow(s, note_event, &n), 0);
+	CHECK_STR(n.text, "");
+
+	/* Its own may be told along with another's. */
+	CHECK_EQ(put(other, "b", "1"), 0);
+	CHECK_EQ(put(s, "c", "1"), 0);
+	CHECK_EQ(store_follow(s, note_event, &n), 0);
+	CHECK_STR(n.text, "+b+c");
+
+	n.text[0] = '\0';
+	CHECK_EQ(put(s, "d", "1"), 0);
+	CHECK_EQ(put(other, "e", "1"), 0);
+	CHECK_EQ(rm(other, "b"), 0);
+	CHECK_EQ(store_follow(s, note_event, &n), 0);
+	CHECK_STR(n.text, "+e-b");
+	store_free(other);
+	store_free(s);
+}
+
 /* Verify that ids find names, and gone ones are stale. */
 static void test_ids(void)
 {
@@ -462,6 +492,7 @@ int main(void)
 	RUN(test_two_layers);
 	RUN(test_listing);
 	RUN(test_following);
+	RUN(test_following_others);
 	RUN(test_ids);
 	RUN(test_times);
 	RUN(test_since_when_it_is_the_same);

@@ -57,7 +57,8 @@ static void on_signal(int number)
 static int open_store(struct thoxfs *fs, const struct options *o)
 {
 	const struct store_options so = {
-		.flags = STORE_CREATE | (o->relaxed ? STORE_RELAXED : 0) |
+		.flags = STORE_CREATE | STORE_OWN_IS_OLD |
+			 (o->relaxed ? STORE_RELAXED : 0) |
 			 (o->readonly ? STORE_READONLY : 0),
 		.keep = o->keep,
 		.file_limit_bytes = o->limit_bytes,
