@@ -176,6 +176,14 @@ static void find_out_state(struct thoxfs *fs, struct draft *d)
 		draft_set_written(d, true);
 }
 
+/* It is known now, or gone. */
+static void left_remove(struct drafts *all, uint64_t id)
+{
+	for (size_t i = all->left_count; i > 0; i--)
+		if (all->left[i - 1].id == id)
+			all->left[i - 1] = all->left[--all->left_count];
+}
+
 int draft_get(struct thoxfs *fs, uint64_t id, struct draft **ret_draft)
 {
 	struct store_draft *store;
@@ -183,6 +191,7 @@ int draft_get(struct thoxfs *fs, uint64_t id, struct draft **ret_draft)
 	int r;
 
 	if (!d) {
+		left_remove(&fs->drafts, id);
 		r = store_draft_reopen(fs->store, id, &store);
 		if (r < 0)
 			return r == -ENOENT ? -ESTALE : r;
@@ -191,6 +200,7 @@ int draft_get(struct thoxfs *fs, uint64_t id, struct draft **ret_draft)
 			return r;
 		/* Only what is open is asked for after a take-over. */
 		d->opens = 1;
+		d->inherited = true;
 		d->uid = fs->owner;
 		find_out_state(fs, d);
 	}
@@ -211,8 +221,12 @@ void draft_forget(struct thoxfs *fs, uint64_t id, uint64_t lookups)
 	if (!d)
 		return;
 	d->lookups -= lookups < d->lookups ? lookups : d->lookups;
-	/* The kernel dropped the node: also if this thoxfs did not see all. */
-	if (!d->lookups && !d->holds)
+	/* The kernel dropped the node: also if this thoxfs did not see all.
+	 * But one of a former thoxfs with an unpublished text ends by its
+	 * release only: this may be of a lookup before the one that opened
+	 * it, since forgetting waits in a queue of its own. */
+	if (!d->lookups && !d->holds &&
+	    !(d->inherited && store_draft_dirty(d->store)))
 		d->opens = 0;
 	draft_settle(fs, d);
 }
@@ -244,6 +258,10 @@ bool name_same(enum store_dir dir, const char *a, const char *b)
 bool draft_due_at_release(struct thoxfs *fs, enum store_dir dir,
 			  const char *name)
 {
+	for (size_t i = 0; i < fs->drafts.left_count; i++)
+		if (fs->drafts.left[i].dir == dir &&
+		    (!name || name_same(dir, fs->drafts.left[i].name, name)))
+			return true;
 	if (!fs->drafts.count)
 		return false;
 	for (size_t i = 0; i < DRAFT_BUCKETS; i++)
@@ -365,6 +383,47 @@ void drafts_deinit(struct thoxfs *fs, bool keep)
 	for (size_t i = 0; i < DRAFT_BUCKETS; i++)
 		while (fs->drafts.buckets[i])
 			draft_free(fs, fs->drafts.buckets[i], keep);
+	free(fs->drafts.left);
+}
+
+static bool is_truncated(struct thoxfs *fs, uint64_t id)
+{
+	struct store_draft *store;
+	struct stat st;
+	bool truncated;
+
+	if (store_draft_reopen(fs->store, id, &store) < 0)
+		return false;
+	truncated = store_draft_dirty(store) &&
+		    fstat(store_draft_fd(store), &st) == 0 && !st.st_size &&
+		    !(st.st_mode & MODE_UNWRITTEN);
+	store_draft_leave(store);
+	return truncated;
+}
+
+static int on_draft_found(uint64_t id, enum store_dir dir, const char *name,
+			  void *user)
+{
+	struct thoxfs *fs = user;
+	struct drafts *all = &fs->drafts;
+	struct draft_left *more;
+
+	if (!is_truncated(fs, id))
+		return 0;
+	more = reallocarray(all->left, all->left_count + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	all->left = more;
+	more += all->left_count++;
+	more->id = id;
+	more->dir = dir;
+	snprintf(more->name, sizeof(more->name), "%s", name);
+	return 0;
+}
+
+int drafts_find_left(struct thoxfs *fs)
+{
+	return store_drafts(fs->store, on_draft_found, fs);
 }
 
 static int on_left_draft(uint64_t id, enum store_dir dir, const char *name,

@@ -37,6 +37,7 @@ struct draft {
 	unsigned holds; /* an expectation */
 	pid_t tid;	/* who opened it */
 	uid_t uid;
+	bool inherited; /* of a former thoxfs: `lookups` are not all */
 	bool marked;	/* on its file, as not written to */
 	bool written;	/* since the open or the last flush */
 	bool truncated; /* by the open, and nothing was published since */
@@ -57,12 +58,21 @@ struct draft_expected {
 	struct draft *draft; /* NULL until the first lookup */
 };
 
+/* An empty draft of a former thoxfs that nothing was asked of yet. */
+struct draft_left {
+	uint64_t id;
+	enum store_dir dir;
+	char name[NAME_MAX_BYTES + 1];
+};
+
 struct drafts {
 	struct draft *buckets[DRAFT_BUCKETS];
 	struct draft_expected expected[DRAFTS_EXPECTED];
 	uint64_t clock;
 	unsigned created; /* how many have `created` set */
 	unsigned count;	  /* of all */
+	struct draft_left *left;
+	size_t left_count;
 };
 
 /* A new one with @base's content, or (NULL) empty and so truncated. */
@@ -112,6 +122,8 @@ int draft_expected(struct thoxfs *fs, pid_t tid, enum store_dir dir,
 		   struct draft *other, struct draft **ret_draft);
 void draft_arrived(struct thoxfs *fs, pid_t tid);
 
+/* After a take-over: which names may still change by a release. */
+int drafts_find_left(struct thoxfs *fs);
 /* At the end: @keep leaves the files for the next thoxfs. */
 void drafts_deinit(struct thoxfs *fs, bool keep);
 /* At the start of a mount: what an earlier one left is nobody's. */

@@ -234,6 +234,9 @@ static int serve(int fuse_fd, void *user)
 		return fail("cannot speak with the kernel", r);
 	fs.successor = session.record_fd >= 0 && session.can_resend;
 	fs.announce.everything = session.resumed;
+	r = session.resumed ? drafts_find_left(&fs) : 0;
+	if (r < 0)
+		return fail("cannot read the drafts", r);
 	if (!session.resumed && store_writable(fs.store) == 0) {
 		drafts_clear(&fs);
 		(void)store_scratch_clear(fs.store);
