@@ -107,9 +107,8 @@ static bool push_in_place(lua_State *L, int fd, size_t size, uint64_t offset)
 }
 
 /* The usual pieces come by a buffer that stays in the cache, where the kernel
- * copies fast since it begins with a page: one of Lua's would
- * be new memory each time. */
-
+ * copies fast since it begins with a page: one of Lua's would be new memory
+ * each time. */
 static void push_bytes(lua_State *L, int fd, size_t size, uint64_t offset)
 {
 	static _Alignas(4096) char piece[PIECE_BYTES];
