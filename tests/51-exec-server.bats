@@ -159,10 +159,12 @@ request() {
 	run thox-exec hello
 	assert_status 125
 	assert_output_has "thoxd ended, and the program with it"
+	# Before it took the request, or after that.
 	serve
 	run thox-exec hello
 	assert_status 125
-	assert_output_has "thoxd closed the connection"
+	[[ $output == *"thoxd closed the connection"* ||
+		$output == *"thoxd ended"* ]]
 }
 
 @test "a server of another version is named, with 125" {
