@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/time.h>
 #include <ucontext.h>
@@ -110,18 +111,26 @@ void preempt_soon(void)
 /* --- who runs ---------------------------------------------------------------
  */
 
+/* What the handler finds through `innermost` is written before that is; the
+ * compiler may not put it off, as it may beside a volatile. */
+static void set_innermost(struct running *r)
+{
+	atomic_signal_fence(memory_order_release);
+	innermost = r;
+}
+
 void running_enter(struct running *r, lua_State *L)
 {
 	r->L = L;
 	r->outer = innermost;
-	innermost = r;
+	set_innermost(r);
 	if (pending)
 		arm();
 }
 
 void running_leave(struct running *r)
 {
-	innermost = r->outer;
+	set_innermost(r->outer);
 	if (pending)
 		arm();
 }
@@ -135,7 +144,7 @@ struct running *running_swap(struct running *r)
 {
 	struct running *before = innermost;
 
-	innermost = r;
+	set_innermost(r);
 	if (pending)
 		arm();
 	return before;
