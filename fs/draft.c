@@ -205,7 +205,7 @@ static int list_unheld(const struct draft_found *f, void *user)
 		    O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return 0;
-	return l->fn(f->draft_id, f->dir, f->name, l->user);
+	return l->fn(f->draft_id, f->dir, f->name, fd, l->user);
 }
 
 int store_drafts(struct store *s, store_drafts_fn fn, void *user)

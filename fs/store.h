@@ -221,8 +221,9 @@ int store_draft_new(struct store *s, enum store_dir dir, const char *name,
 		    uint64_t base_id, struct store_draft **ret_draft);
 int store_draft_reopen(struct store *s, uint64_t id,
 		       struct store_draft **ret_draft);
+/* @fd: a text of it, for the time of the call, to be looked at. */
 typedef int (*store_drafts_fn)(uint64_t id, enum store_dir dir,
-			       const char *name, void *user);
+			       const char *name, int fd, void *user);
 int store_drafts(struct store *s, store_drafts_fn fn, void *user);
 
 uint64_t store_draft_id(const struct store_draft *d);

@@ -1,5 +1,7 @@
 /* Drafts, batches, plain files: what a writer does, within its limits. */
 
+#include <sys/stat.h>
+
 #include "fs/test_store.h"
 
 /* Verify that a draft that goes on after its publication goes on in a copy,
@@ -77,11 +79,15 @@ static void test_a_frozen_text_does_not_change(void)
 	store_free(s);
 }
 
-static int note_draft(uint64_t id, enum store_dir dir, const char *name,
+static int note_draft(uint64_t id, enum store_dir dir, const char *name, int fd,
 		      void *user)
 {
+	struct stat st;
+
 	(void)dir;
 	(void)name;
+	if (fstat(fd, &st) < 0 || st.st_size != 4)
+		return -EBADMSG;
 	*(uint64_t *)user = id;
 	return 0;
 }

@@ -86,21 +86,24 @@ static void mark(struct draft *d)
 			     (d->failed ? MODE_FAILED : 0));
 }
 
+static void unmark(struct draft *d)
+{
+	if (!d->marked)
+		return;
+	d->marked = false;
+	mark(d);
+}
+
 void draft_set_written(struct draft *d, bool written)
 {
-	if (written && d->marked) {
-		d->marked = false;
-		mark(d);
-	}
+	if (written)
+		unmark(d);
 	d->written = written;
 }
 
 void draft_set_truncated(struct draft *d)
 {
-	if (d->marked) {
-		d->marked = false;
-		mark(d);
-	}
+	unmark(d);
 	d->truncated = true;
 	draft_set_failed(d, 0);
 }
@@ -156,6 +159,13 @@ int draft_new(struct thoxfs *fs, enum store_dir dir, const char *name,
 	return 0;
 }
 
+/* The file of a draft of a former thoxfs: an empty text that was only opened
+ * was not truncated. */
+static bool was_truncated(const struct stat *st)
+{
+	return st->st_size == 0 && !(st->st_mode & MODE_UNWRITTEN);
+}
+
 /* What is known of a draft of a former thoxfs by its file alone. */
 static void find_out_state(struct thoxfs *fs, struct draft *d)
 {
@@ -170,8 +180,7 @@ static void find_out_state(struct thoxfs *fs, struct draft *d)
 				       NULL) == -ENOENT);
 	d->marked = st.st_mode & MODE_UNWRITTEN;
 	d->failed = st.st_mode & MODE_FAILED ? -EIO : 0;
-	/* An empty text that was only opened was not truncated. */
-	d->truncated = st.st_size == 0 && !d->marked;
+	d->truncated = was_truncated(&st);
 	if (st.st_size > 0 && !d->marked)
 		draft_set_written(d, true);
 }
@@ -386,29 +395,15 @@ void drafts_deinit(struct thoxfs *fs, bool keep)
 	free(fs->drafts.left);
 }
 
-static bool is_truncated(struct thoxfs *fs, uint64_t id)
-{
-	struct store_draft *store;
-	struct stat st;
-	bool truncated;
-
-	if (store_draft_reopen(fs->store, id, &store) < 0)
-		return false;
-	truncated = store_draft_dirty(store) &&
-		    fstat(store_draft_fd(store), &st) == 0 && !st.st_size &&
-		    !(st.st_mode & MODE_UNWRITTEN);
-	store_draft_leave(store);
-	return truncated;
-}
-
 static int on_draft_found(uint64_t id, enum store_dir dir, const char *name,
-			  void *user)
+			  int fd, void *user)
 {
 	struct thoxfs *fs = user;
 	struct drafts *all = &fs->drafts;
 	struct draft_left *more;
+	struct stat st;
 
-	if (!is_truncated(fs, id))
+	if (fstat(fd, &st) < 0 || !was_truncated(&st))
 		return 0;
 	more = reallocarray(all->left, all->left_count + 1, sizeof(*more));
 	if (!more)
@@ -427,13 +422,14 @@ int drafts_find_left(struct thoxfs *fs)
 }
 
 static int on_left_draft(uint64_t id, enum store_dir dir, const char *name,
-			 void *user)
+			 int fd, void *user)
 {
 	struct thoxfs *fs = user;
 	struct store_draft *store;
 
 	(void)dir;
 	(void)name;
+	(void)fd;
 	if (store_draft_reopen(fs->store, id, &store) == 0)
 		store_draft_free(store);
 	return 0;
