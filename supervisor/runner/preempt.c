@@ -117,6 +117,8 @@ static void set_innermost(struct running *r)
 {
 	atomic_signal_fence(memory_order_release);
 	innermost = r;
+	if (pending)
+		arm();
 }
 
 void running_enter(struct running *r, lua_State *L)
@@ -124,15 +126,11 @@ void running_enter(struct running *r, lua_State *L)
 	r->L = L;
 	r->outer = innermost;
 	set_innermost(r);
-	if (pending)
-		arm();
 }
 
 void running_leave(struct running *r)
 {
 	set_innermost(r->outer);
-	if (pending)
-		arm();
 }
 
 struct running *running_innermost(void)
@@ -145,8 +143,6 @@ struct running *running_swap(struct running *r)
 	struct running *before = innermost;
 
 	set_innermost(r);
-	if (pending)
-		arm();
 	return before;
 }
 

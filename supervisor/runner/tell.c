@@ -16,7 +16,7 @@
 
 static bool said_ready;
 
-/* A kind and up to four numbers. */
+/* A kind and up to four numbers. What is shared may be answered by its link. */
 static void tell_all(int64_t kind, unsigned n, const uint64_t numbers[])
 {
 	bool share = kind == CONTROL_SHARE_OWN;
