@@ -272,6 +272,17 @@ void wire_begin_push(struct mp_writer *w, const char *name, size_t name_size,
 	mp_write_strn(w, name, name_size);
 }
 
+/* @more: how many keys come after it */
+static void begin_hello(struct mp_writer *w, uint64_t message_bytes,
+			unsigned more)
+{
+	begin(w, 3, WIRE_HELLO);
+	mp_write_uint(w, WIRE_VERSION);
+	mp_write_map(w, 1 + more);
+	mp_write_str(w, "message_bytes");
+	mp_write_uint(w, message_bytes);
+}
+
 void wire_write_hello(struct mp_writer *w, uint64_t message_bytes)
 {
 	wire_write_hello_again(w, message_bytes, 0);
@@ -280,11 +291,7 @@ void wire_write_hello(struct mp_writer *w, uint64_t message_bytes)
 void wire_write_hello_again(struct mp_writer *w, uint64_t message_bytes,
 			    uint64_t again)
 {
-	begin(w, 3, WIRE_HELLO);
-	mp_write_uint(w, WIRE_VERSION);
-	mp_write_map(w, again ? 2 : 1);
-	mp_write_str(w, "message_bytes");
-	mp_write_uint(w, message_bytes);
+	begin_hello(w, message_bytes, again > 0);
 	if (!again)
 		return;
 	mp_write_str(w, "again");
@@ -293,11 +300,7 @@ void wire_write_hello_again(struct mp_writer *w, uint64_t message_bytes,
 
 void wire_write_hello_returns(struct mp_writer *w, uint64_t message_bytes)
 {
-	begin(w, 3, WIRE_HELLO);
-	mp_write_uint(w, WIRE_VERSION);
-	mp_write_map(w, 2);
-	mp_write_str(w, "message_bytes");
-	mp_write_uint(w, message_bytes);
+	begin_hello(w, message_bytes, 1);
 	mp_write_str(w, "returns");
 	mp_write_bool(w, true);
 }
