@@ -60,7 +60,7 @@ bool play_say(struct play *p, const struct mp_writer *w)
 	return link_send(&p->control, w->data, w->used, NULL, 0) == 0;
 }
 
-/* Send @w with one end of a pair, keep the other. */
+/* Send @w with one end of a pair, keep the other; it is read. */
 static bool give_link(struct play *p, const struct mp_writer *w,
 		      struct link *ret_peer)
 {
@@ -72,6 +72,7 @@ static bool give_link(struct play *p, const struct mp_writer *w,
 	if (link_send(&p->control, w->data, w->used, &pair[1], 1) < 0)
 		return false;
 	close(pair[1]);
+	play_turn(p);
 	return true;
 }
 
@@ -104,10 +105,7 @@ bool play_hold(struct play *p, uint64_t number, bool zero, bool resolves,
 		write_true(&w, "resolves");
 	if (over)
 		write_key(&w, "over", over);
-	if (!give_link(p, &w, ret_peer))
-		return false;
-	play_turn(p);
-	return true;
+	return give_link(p, &w, ret_peer);
 }
 
 bool play_opened(struct play *p, uint64_t number, uint64_t context,
@@ -138,10 +136,7 @@ bool play_opened(struct play *p, uint64_t number, uint64_t context,
 		mp_write_str(&w, "grants");
 		mp_write_raw(&w, grants.p, grants.size);
 	}
-	if (!give_link(p, &w, ret_peer))
-		return false;
-	play_turn(p);
-	return true;
+	return give_link(p, &w, ret_peer);
 }
 
 bool play_joined(struct play *p, uint64_t number, uint64_t context, uint64_t id,
@@ -158,10 +153,7 @@ bool play_joined(struct play *p, uint64_t number, uint64_t context, uint64_t id,
 	write_key(&w, "context", context);
 	write_key(&w, "pid", 4321);
 	write_key(&w, "answers", id);
-	if (!give_link(p, &w, ret_peer))
-		return false;
-	play_turn(p);
-	return true;
+	return give_link(p, &w, ret_peer);
 }
 
 bool play_shared(struct play *p, uint64_t id, int status, uint64_t link)

@@ -476,10 +476,23 @@ static void test_answer_too_large(void)
 /* --- contexts ---------------------------------------------------------------
  */
 
+/* The last request is answered with the scene's context. */
+static int answer_own(struct scene *s)
+{
+	struct native_values v;
+	int r;
+
+	native_values_init(&v);
+	mp_write_array(&v.w, 1);
+	native_write_own(&v, s->context);
+	r = native_answer(s->served.last, &v);
+	native_values_deinit(&v);
+	return r;
+}
+
 /* Verify that a context in an answer is made before the answer goes. */
 static void test_context_in_answer(void)
 {
-	struct native_values v;
 	struct wire_message m;
 	struct mp_reader r;
 	uint64_t told[4];
@@ -488,11 +501,7 @@ static void test_context_in_answer(void)
 	CHECK(open_scene(&s));
 	CHECK(call(&s.peer, 1, "open", NULL));
 	play_turn(&s.p);
-	native_values_init(&v);
-	mp_write_array(&v.w, 1);
-	native_write_own(&v, s.context);
-	CHECK_EQ(native_answer(s.served.last, &v), 0);
-	native_values_deinit(&v);
+	CHECK_EQ(answer_own(&s), 0);
 	CHECK_EQ(play_told(&s.p, told), CONTROL_SHARE_OWN);
 	CHECK_EQ(told[1], 1);
 	CHECK_EQ(told[2], 7);
@@ -511,7 +520,6 @@ static void test_context_in_answer(void)
  * was closed meanwhile. */
 static void test_context_joined(void)
 {
-	struct native_values v;
 	struct wire_message m;
 	struct mp_reader r;
 	struct link ends[2];
@@ -522,11 +530,7 @@ static void test_context_joined(void)
 	for (uint32_t i = 0; i < 2; i++) {
 		CHECK(call(&s.peer, 1 + i, "open", NULL));
 		play_turn(&s.p);
-		native_values_init(&v);
-		mp_write_array(&v.w, 1);
-		native_write_own(&v, s.context);
-		CHECK_EQ(native_answer(s.served.last, &v), 0);
-		native_values_deinit(&v);
+		CHECK_EQ(answer_own(&s), 0);
 		CHECK_EQ(play_told(&s.p, told), CONTROL_SHARE_OWN);
 		CHECK_EQ(play_read(&s.peer, &m), 0);
 		CHECK(play_joined(&s.p, 2000 + i, i ? 4711 : 1, told[0],
@@ -763,7 +767,6 @@ static bool say_again(struct play *p, uint64_t number)
 static void test_another_thoxd(void)
 {
 	uint64_t share[4], revoke[4], told[4];
-	struct native_values v;
 	struct wire_message m;
 	struct heard h = { 0 };
 	struct scene s;
@@ -771,11 +774,7 @@ static void test_another_thoxd(void)
 	CHECK(open_scene(&s));
 	CHECK(call(&s.peer, 1, "open", NULL));
 	play_turn(&s.p);
-	native_values_init(&v);
-	mp_write_array(&v.w, 1);
-	native_write_own(&v, s.context);
-	CHECK_EQ(native_answer(s.served.last, &v), 0);
-	native_values_deinit(&v);
+	CHECK_EQ(answer_own(&s), 0);
 	CHECK_EQ(native_revoke(s.context, 4321, on_done, &h), 0);
 	CHECK_EQ(play_told(&s.p, share), CONTROL_SHARE_OWN);
 	CHECK_EQ(play_told(&s.p, revoke), CONTROL_REVOKE);
