@@ -45,10 +45,9 @@
 
 /* --- locks --- */
 #define STORAGE_LOCK_NAME_BYTES 128U
+#define STORAGE_LOCK_WAIT_MS	30000U
 /* Contexts of locks that were given back, and may be handed out again. */
 #define STORAGE_SPARES_MAX 64U
-
-#define STORAGE_LOCK_WAIT_MS 30000U
 
 /* --- calls --- */
 #define STORAGE_OBJECTS_MAX 256U /* contexts that were handed to one caller */

@@ -101,10 +101,10 @@ void storage_cancel(struct storage_caller *c, void *request);
 /* Nobody holds the context any more: a lock is free, for one. No caller is on
  * it. */
 void storage_object_free(struct storage_object *o);
-/* Another program's storage and a watch have calls, a lock and a stream do
- * not. */
 /* Is it over for whoever had it when it is freed, without a word to anybody? */
 bool storage_object_is_lock(const struct storage_object *o);
+/* Another program's storage and a watch have calls, a lock and a stream do
+ * not. */
 bool storage_object_has_calls(const struct storage_object *o);
 /* The front's own. */
 void storage_object_set(struct storage_object *o, void *front);

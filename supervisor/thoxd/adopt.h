@@ -6,7 +6,8 @@
  * Each process of a service and thox-storaged, the names that it has bound,
  * the links that it has to others of them and to thoxd, and each instance that
  * ever left its first state are records at the keeper (record.h), with the
- * descriptors that belong to them. They are given before anybody is told of what they say, and
+ * descriptors that belong to them; so is each rejection that the store does not
+ * know of yet. They are given before anybody is told of what they say, and
  * taken back after: so the next thoxd may know of something that nobody else
  * knows, never the other way round.
  *

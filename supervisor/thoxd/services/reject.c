@@ -120,6 +120,13 @@ static bool is_over(int result)
 	       result == -ESTALE;
 }
 
+static void say_stays(const struct rejection *j, int error)
+{
+	log_warnx("version %llu of %s stays in the store: %s",
+		  (unsigned long long)j->record.bad, j->record.program,
+		  error == -EAGAIN ? "it has a newer one" : strerror(-error));
+}
+
 static void done(struct job *job)
 {
 	struct rejection *j = container_of(job, struct rejection, job);
@@ -127,10 +134,7 @@ static void done(struct job *job)
 
 	j->working = false;
 	if (j->result < 0)
-		log_warnx("version %llu of %s stays in the store: %s",
-			  (unsigned long long)j->record.bad, j->record.program,
-			  j->result == -EAGAIN ? "it has a newer one"
-					       : strerror(-j->result));
+		say_stays(j, j->result);
 	if (is_over(j->result)) {
 		adopt_drop_rejection(j);
 		rejection_free(j);
@@ -144,9 +148,7 @@ static void begin(struct rejection *j)
 	int r = s->worker ? 0 : worker_new(s->loop, &s->worker);
 
 	if (r < 0) {
-		log_warnx("version %llu of %s stays in the store: %s",
-			  (unsigned long long)j->record.bad, j->record.program,
-			  strerror(-r));
+		say_stays(j, r);
 		return;
 	}
 	j->working = true;
