@@ -142,8 +142,7 @@ static void catch_signals(struct thoxfs *fs)
 	session_to_stop = fs->session;
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* as a full disk: an error */
+	fd_ignore_signals();
 	signal(SIGIO, SIG_IGN); /* plain.c: its leases are given back at once */
 }
 

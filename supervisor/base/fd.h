@@ -35,6 +35,10 @@ int fd_set_aside(int fd);
 int fd_set_nonblocking(int fd);
 int fd_set_cloexec(int fd, int on);
 
+/* What cannot be written is an error, of a pipe (SIGPIPE) as of a file at its
+ * limit (SIGXFSZ). */
+void fd_ignore_signals(void);
+
 /* As many descriptors as this process may have. */
 void fd_raise_limit(void);
 

@@ -275,8 +275,7 @@ int main(int argc, char **argv)
 	options.env = clean_environment();
 	clean_descriptors(o.ready_fd);
 	set_limits();
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* as a full disk: an error */
+	fd_ignore_signals();
 	if (!o.foreground) {
 		signal(SIGHUP, SIG_IGN);
 		setsid(); /* or it is a leader already */

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <seccomp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -100,9 +99,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	fd_set_cloexec(LOGD_LINK_FD, 1);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* as a full disk: an error */
-	fd_raise_limit();	  /* a pipe for each stream of each service */
+	fd_ignore_signals();
+	fd_raise_limit(); /* a pipe for each stream of each service */
 	root = open_root(argv[1]);
 	r = argc > 2 ? journal_open(argv[2], &journal) : 0;
 	if (r < 0)

@@ -107,9 +107,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	fd_set_cloexec(STORAGED_LINK_FD, 1);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* as a full disk: an error */
-	signal(SIGIO, SIG_IGN);	  /* pin.c: its leases are given back at once */
+	fd_ignore_signals();
+	signal(SIGIO, SIG_IGN); /* pin.c: its leases are given back at once */
 	/* a link for each caller, and for each context that was handed out */
 	fd_raise_limit();
 	loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/instance.h"
 #include "base/log.h"
 #include "base/util.h"
@@ -123,8 +124,7 @@ static void limit_memory(void)
 
 static void handle_signals(void)
 {
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* as a full disk: an error */
+	fd_ignore_signals();
 	signal(SIGHUP, SIG_IGN);
 	ev_signal_init(&term, on_signal, SIGTERM);
 	ev_signal_init(&interrupt, on_signal, SIGINT);
