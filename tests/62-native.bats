@@ -19,6 +19,7 @@ teardown() {
 }
 
 start_ping() {
+	: >"$THOX_DIR/ping" # an earlier one said it was ready, too
 	"$python" "$source_dir/contrib/python/thox_ping.py" \
 		>"$THOX_DIR/ping" 2>&1 3>&- &
 	ping_pid=$!

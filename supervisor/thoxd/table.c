@@ -45,6 +45,20 @@ static uint64_t secret(unsigned i)
 	return secrets[i] | 1;
 }
 
+/*
+ * A bucket is chosen by the low bits, so each of them must depend on all bits
+ * of the polynomial. One product does not do for every secret: what differs
+ * in a byte of the last chunk moves few bits of it. Two rounds do.
+ */
+static uint64_t spread(uint64_t hash)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		hash ^= hash >> 32;
+		hash *= secret(1);
+	}
+	return hash ^ hash >> 32;
+}
+
 uint64_t table_hash(const void *data, size_t size)
 {
 	const uint64_t point = secret(0) & FIELD;
@@ -57,8 +71,7 @@ uint64_t table_hash(const void *data, size_t size)
 		memcpy(&chunk, (const char *)data + at, n);
 		hash = reduce((unsigned __int128)hash * point + chunk);
 	}
-	hash *= secret(1); /* its high bits depend on all others */
-	return hash ^ hash >> 32;
+	return spread(hash);
 }
 
 /* --- chains ---------------------------------------------------------------
