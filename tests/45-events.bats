@@ -85,6 +85,33 @@ teardown() {
 	LUA
 }
 
+@test "a call that nobody has taken is there for tasks that begin later, once" {
+	passes <<-'LUA'
+		local ctx = os.context()
+		local child = os.run_code([[
+		  local late, ended = os.call(0, "late"), os.call(0, "ended")
+		  os.push(0, "after")
+		  print(os.wait(late)) print(os.wait(ended))]], {context = ctx})
+		os.pull("push") -- the calls came before: this task alone was there
+
+		-- one that leaves them and ends, one that takes one, and the last
+		os.task(function() is(os.pull("alarm", 0), nil) end)
+		os.task(function()
+		  local e = os.pull{type = "call", name = "late"}
+		  os.sleep(0.01) -- others look meanwhile
+		  os.answer(e.cid, os.status.OK, "in time")
+		end)
+		os.sleep(0)
+		os.task(function()
+		  local e = os.pull("call")
+		  is(e.name, "ended")
+		  os.answer(e.cid, os.status.OK, "too")
+		  is(os.pull("call", 0), nil)
+		end)
+		is(os.wait_exit(child), 0)
+	LUA
+}
+
 @test "the queue has an end" {
 	passes <<-'LUA'
 		local n = 0

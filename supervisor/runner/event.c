@@ -476,10 +476,22 @@ static bool is_skipped(const struct mailbox *box, uint64_t order)
 	return i < box->n_skipped && box->skipped[i] == order;
 }
 
+/* A call that nobody has taken: tasks that begin later may take it, too. */
+static bool is_waiting(const struct event *e)
+{
+	return e->type == EV_CALL && !e->served->taken;
+}
+
+/* Is the task one of those that @e->left counts? */
+static bool is_counted(const struct event *e, const struct task *t)
+{
+	return e->newest_task >= t->id;
+}
+
 /* Has the task it still before it? */
 static bool concerns(const struct mailbox *box, const struct event *e)
 {
-	return e->newest_task >= box->task->id &&
+	return (is_counted(e, box->task) || is_waiting(e)) &&
 	       (e->order >= box->cursor || is_skipped(box, e->order));
 }
 
@@ -495,10 +507,18 @@ static void compact(struct mailbox *box)
 	box->n_skipped = n;
 }
 
-/* One task less that may want it. */
-static void count_taken(struct event *e)
+/* One task less that will take it. */
+static void count_missed(struct event *e, const struct task *t)
 {
-	if (--e->left == 0)
+	if (is_counted(e, t) && --e->left == 0 && !is_waiting(e))
+		unlist(e);
+}
+
+static void count_taken(struct event *e, const struct task *t)
+{
+	if (is_counted(e, t))
+		e->left--;
+	if (e->left == 0)
 		unlist(e);
 }
 
@@ -511,7 +531,7 @@ static void skip(struct mailbox *box, struct event *e)
 			realloc(box->skipped, size * sizeof(*larger));
 
 		if (!larger) {
-			count_taken(e); /* it is lost for this one */
+			count_missed(e, box->task);
 			return;
 		}
 		box->skipped = larger;
@@ -540,7 +560,7 @@ void event_take(struct mailbox *box, struct event *e)
 		memmove(box->skipped + i, box->skipped + i + 1,
 			(box->n_skipped - i) * sizeof(*box->skipped));
 	}
-	count_taken(e);
+	count_taken(e, box->task);
 }
 
 struct event *event_peek(struct mailbox *box, unsigned wants,
@@ -591,9 +611,8 @@ void event_task_ended(struct task *t, struct mailbox *box)
 {
 	struct event *e, *after;
 
-	list_each(e, after, &events,
-		  list) if (box ? concerns(box, e) : e->newest_task >= t->id)
-		count_taken(e);
+	list_each(e, after, &events, list) if (!box || concerns(box, e))
+		count_missed(e, t);
 	if (!box)
 		return;
 	event_pull_end(box);

@@ -6,8 +6,10 @@
  * One list has all events that no function serves. Each concerns the tasks
  * that were there when it came; each task takes those that its filter admits,
  * in their order, and may come back later for those that it left. An event
- * goes when all have taken it or ended. An answer is not in the list: it
- * concerns its own task alone.
+ * goes when all have taken it or ended. A call concerns those that begin
+ * later, too, until one has taken it: who starts a child and then the task
+ * that serves it loses none. An answer is not in the list: it concerns its
+ * own task alone.
  *
  * The list is bounded: at the bound the oldest is dropped for the tasks that
  * have not come for it, and a push is counted (`lost`). A call is never
@@ -61,7 +63,7 @@ struct event {
 	unsigned refs; /* the list's, and of those who look at it */
 	unsigned left; /* tasks that have not taken it */
 	uint64_t order;
-	uint32_t newest_task; /* when it came: it concerns no later ones */
+	uint32_t newest_task; /* when it came */
 	enum event_type type;
 	size_t bytes;
 	/* what it tells, as far as its type has it; references are held */
