@@ -63,6 +63,13 @@ static void run(const char *text)
 	run_start(&(struct play_start){ .text = program, .name = "hello" });
 }
 
+/* A task may be stopped between any two instructions, and not go on for long:
+ * who relies on where another one is waits until it is there. */
+#define UNTIL_WAITS                                                            \
+	"local function until_waits(id) local there repeat os.sleep(0.001) "   \
+	"for _, t in ipairs(task.list()) do if t.id == id then "               \
+	"there = t.waiting end end until there end "
+
 static int exit_code(void)
 {
 	return WIFEXITED(result.status) ? WEXITSTATUS(result.status)
@@ -280,8 +287,9 @@ static void test_finalizers(void)
 /* Verify that the process goes on until its last task has ended. */
 static void test_main_function_returns(void)
 {
-	run("os.task(function() os.sleep(0.01) os.task(function() "
-	    "os.sleep(0.01) print('last') end) end) print('main')");
+	run("local printed = task.queue() os.task(function() printed:get() "
+	    "os.task(function() os.sleep(0.01) print('last') end) end) "
+	    "print('main') printed:put(true)");
 	CHECK_STR(result.output, "main\nlast\n");
 	CHECK_EQ(exit_code(), 0);
 }
@@ -311,14 +319,15 @@ static void test_errors(void)
  * have to close. */
 static void test_main_function_errs(void)
 {
-	run(CLOSING "os.task(function() local a <close> = closing('a') "
+	run(CLOSING "local sleeps os.task(function() "
+		    "local a <close> = closing('a') sleeps = true "
 		    "os.sleep(100) end) "
 		    "local spins os.task(function() "
 		    "local b <close> = closing('b') spins = true "
 		    "while true do end end) "
 		    "os.task(function() local c <close> = closing('c') "
 		    "io.read() end) "
-		    "repeat os.sleep(0.001) until spins "
+		    "repeat os.sleep(0.001) until spins and sleeps "
 		    "local m <close> = closing('m') "
 		    "error('over', 0)");
 	CHECK_EQ(exit_code(), EXIT_LUA_ERROR);
@@ -331,22 +340,29 @@ static void test_main_function_errs(void)
 static const char many_closers[] = CLOSING
 	"os.task(function() local a <close> = closing('waits') "
 	"coroutine.wrap(function() local b <close> = closing('inner') "
-	"os.sleep(100) end)() end) "
+	"waits = true os.sleep(100) end)() end) "
 	"os.task(function() local a <close> = closing('computes') "
 	"table.sort({2, 1}, function() local b <close> = closing('sorts') "
 	"sorts = true "
 	"while true do pcall(function() while true do end end) end end) end) "
 	"os.task(function() local a <close> = closing('reads') "
 	"reads = true io.read() end) "
-	"repeat os.sleep(0.001) until sorts and reads "
+	"repeat os.sleep(0.001) until waits and sorts and reads "
 	"local m <close> = closing('main') "
 	"print('go') io.stdout:flush() ";
 
+/* Both are in the output, and others perhaps between them. */
+static bool in_order(const char *first, const char *second)
+{
+	const char *after = strstr(result.output, first);
+
+	return after && strstr(after, second);
+}
+
 static void check_many_closed(void)
 {
-	CHECK(strstr(result.output, "close inner\nclose waits\n"));
-	CHECK(strstr(result.output, "close sorts\n"));
-	CHECK(strstr(result.output, "close computes\n"));
+	CHECK(in_order("close inner\n", "close waits\n"));
+	CHECK(in_order("close sorts\n", "close computes\n"));
 	CHECK(strstr(result.output, "close reads\n"));
 	CHECK(strstr(result.output, "close main\n"));
 }
@@ -431,16 +447,17 @@ static void test_kill(void)
 			 "coroutine.wrap(function() "
 			 "local b <close> = closing('b') %s end)() end) "
 			 "repeat os.sleep(0.001) until turns > 0 "
-			 "print(task.kill(id)) turns = 0 "
-			 "print(task.wait(id, %s)) print(turns > 0) "
+			 "local killed task.atomic(function() "
+			 "killed, turns = task.kill(id), 0 end) "
+			 "print(task.wait(id, %s)) print(killed, turns > 0) "
 			 "os.exit(0)",
 			 loops[i],
 			 strstr(loops[i], "__close") ? "0.02" : "nil");
 		run(text);
 		if (strstr(loops[i], "__close"))
 			continue; /* it may be in that already, or before it */
-		CHECK_STR(result.output, "true\nclose b\nclose a\n"
-					 "false\tkilled\nfalse\n");
+		CHECK_STR(result.output, "close b\nclose a\nfalse\tkilled\n"
+					 "true\tfalse\n");
 		CHECK_EQ(exit_code(), 0);
 	}
 	run(CLOSING "local at local id = os.task(function() local a <close> = "
@@ -452,7 +469,7 @@ static void test_kill(void)
 		    "print(task.wait(id, 0.03)) os.exit(3)");
 	CHECK_STR(result.output, "begins\nnil\ttimeout\n");
 	CHECK_EQ(exit_code(), 3);
-	run("local id id = os.task(function() pcall(task.kill, id) "
+	run("local id = os.task(function() pcall(task.kill, task.getid()) "
 	    "print('never') end) print(task.wait(id)) "
 	    "print(task.kill(id), task.kill(77), task.terminate(77)) "
 	    "os.task(function() os.sleep(0.01) print('left alone') end) "
@@ -465,7 +482,8 @@ static void test_kill(void)
 /* Verify that a task that was killed before it ran never does. */
 static void test_kill_before_the_first_turn(void)
 {
-	run("local id = os.task(print, 'never') task.kill(id) "
+	run("local id task.atomic(function() "
+	    "id = os.task(print, 'never') task.kill(id) end) "
 	    "print(task.wait(id))");
 	CHECK_STR(result.output, "false\tkilled\n");
 }
@@ -476,8 +494,8 @@ static void test_terminate_a_task(void)
 {
 	run(CLOSING "local done = false local id = os.task(function() "
 		    "local a <close> = closing('a') repeat until done "
-		    "print('computed') os.sleep(1) print('never') end) "
-		    "local other = os.task(function() os.sleep(1) end) "
+		    "print('computed') os.sleep(100) print('never') end) "
+		    "local other = os.task(function() os.sleep(100) end) "
 		    "os.sleep(0.001) task.terminate(id) task.terminate(other) "
 		    "print(task.wait(other)) done = true print(task.wait(id))");
 	CHECK_STR(result.output, "false\tkilled\ncomputed\nclose a\n"
@@ -487,9 +505,10 @@ static void test_terminate_a_task(void)
 /* Verify that an error in what closes a killed task is told. */
 static void test_error_while_killed(void)
 {
-	run("local id = os.task(function() local a <close> = setmetatable({}, "
+	run(UNTIL_WAITS
+	    "local id = os.task(function() local a <close> = setmetatable({}, "
 	    "{__close = function() error('in close', 0) end}) "
-	    "os.sleep(1) end) os.sleep(0) task.kill(id) "
+	    "os.sleep(100) end) until_waits(id) task.kill(id) "
 	    "print(task.wait(id))");
 	CHECK_STR(result.output, "false\tkilled\n");
 	CHECK(strncmp(result.error, "in close\nstack traceback:\n", 26) == 0);
@@ -502,20 +521,22 @@ static void test_error_while_killed(void)
  * once. */
 static void test_library(void)
 {
-	run("print(task.getid(), task.getid('main'), task.getid('none')) "
+	run(UNTIL_WAITS
+	    "print(task.getid(), task.getid('main'), task.getid('none')) "
 	    "local id = task.start(function() task.getstate().x = 5 "
-	    "print(task.getid()) os.sleep(0.01) return 1, nil, 3, nil end, "
-	    "'sleeper') "
-	    "os.sleep(0) "
+	    "print(task.getid()) os.sleep(100) end, 'sleeper') "
+	    "until_waits(id) "
 	    "print(task.getid('sleeper') == id, task.getstate(id).x, "
 	    "task.getstate() == task.getstate(1), task.getstate(99)) "
 	    "for _, t in ipairs(task.list()) do print(t.id, t.name, t.waiting) "
-	    "end print(select('#', task.wait(id))) print(task.wait(id)) "
-	    "print(task.getstate(id)) "
+	    "end task.kill(id) print(task.wait(id)) print(task.getstate(id)) "
+	    "id = os.task(function() os.sleep(0.01) return 1, nil, 3, nil end) "
+	    "print(select('#', task.wait(id))) print(task.wait(id)) "
 	    "print(task.wait(task.start(function(...) return ... end)))");
 	CHECK_STR(result.output, "1\t1\tnil\n2\ntrue\t5\ttrue\tnil\n"
 				 "1\tmain\tnil\n2\tsleeper\tos.sleep\n"
-				 "5\nfalse\tno such task\nnil\ntrue\n");
+				 "false\tkilled\nnil\n"
+				 "5\nfalse\tno such task\ntrue\n");
 	run("print(pcall(task.start, 1)) "
 	    "print(pcall(task.start, print, ('x'):rep(200))) "
 	    "print(pcall(task.wait, task.getid())) "
@@ -530,8 +551,10 @@ static void test_library(void)
 /* Verify that several can wait for the same end. */
 static void test_several_wait_for_one(void)
 {
-	run("local id = os.task(function() os.sleep(0.01) return 'r' end) "
-	    "local w = {} for i = 1, 3 do w[i] = os.task(task.wait, id) end "
+	run(UNTIL_WAITS
+	    "local q = task.queue() local id = os.task(q.get, q) "
+	    "local w = {} for i = 1, 3 do w[i] = os.task(task.wait, id) "
+	    "until_waits(w[i]) end q:put('r') "
 	    "for i = 1, 3 do print(task.wait(w[i])) end print(task.wait(id))");
 	CHECK_STR(result.output, "true\ttrue\tr\ntrue\ttrue\tr\n"
 				 "true\ttrue\tr\nfalse\tno such task\n");
@@ -657,14 +680,13 @@ static void test_sleepers(void)
 static void test_reading_waits_in_its_task(void)
 {
 	begin(&(struct play_start){
-		.text = "local task = require 'task' "
-			"local a = os.task(function() return io.read() end) "
-			"local b = os.task(function() return io.read() end) "
-			"local k = os.task(function() return io.read() end) "
-			"os.sleep(0.001) task.kill(k) print('go') "
-			"io.stdout:flush() "
+		.text = "local task = require 'task' " UNTIL_WAITS
+			"local function read() local id = os.task(io.read) "
+			"until_waits(id) return id end "
+			"local a, b, k = read(), read(), read() "
+			"task.kill(k) print('go') io.stdout:flush() "
 			"print(task.wait(a)) print(task.wait(b)) "
-			"k = os.task(io.read) os.sleep(0.001) task.kill(k) "
+			"k = read() task.kill(k) "
 			"print(task.wait(k)) io.stdout:flush() "
 			"print(io.read('n', 'l', 'a'))",
 	});
@@ -762,7 +784,9 @@ static const char *library(const char *name)
 {
 	asked++;
 	if (strcmp(name, "slow") == 0)
-		return "os.sleep(0.01) loaded = (loaded or 0) + 1 return {}";
+		return "begun = (begun or 0) + 1 "
+		       "os.sleep(begun == 2 and 100 or 0.01) "
+		       "loaded = (loaded or 0) + 1 return {}";
 	if (strcmp(name, "a") == 0)
 		return "os.sleep(0.001) if not in_a then in_a = true "
 		       "require 'b' end return 'a'";
@@ -789,7 +813,8 @@ static void test_require_in_tasks(void)
 			"print(both(function() return pcall(require, 'bad') "
 			"end)) local k = os.task(require, 'slow2') "
 			"package.loaded.slow = nil "
-			"k = os.task(require, 'slow') os.sleep(0.001) "
+			"k = os.task(require, 'slow') "
+			"repeat os.sleep(0.001) until begun == 2 "
 			"task.kill(k) print(type(require 'slow'), loaded) "
 			"local a, b = os.task(pcall, require, 'a'), "
 			"os.task(pcall, require, 'b') "
@@ -821,9 +846,10 @@ static void test_prompt(void)
 	CHECK_EQ(play_wait_evaluated(&runner), 0);
 	play_evaluate(&runner, "x = os.task(function() local c <close> = "
 			       "setmetatable({}, {__close = function() "
-			       "print('closed') end}) os.sleep(1e6) end)");
+			       "print('closed') end}) up = true "
+			       "os.sleep(1e6) end)");
 	CHECK_EQ(play_wait_evaluated(&runner), 1);
-	play_evaluate(&runner, "os.sleep(0)");
+	play_evaluate(&runner, "repeat os.sleep(0) until up");
 	CHECK_EQ(play_wait_evaluated(&runner), 1);
 	play_event(&runner, "terminate", 0, 0);
 	finish();
@@ -850,8 +876,11 @@ static void test_a_thousand(void)
 	CHECK_STR(result.output, "3000\t1\nfalse\ttoo many tasks (1024)\n");
 	run_start(&(struct play_start){
 		.tasks = 3,
-		.text = "os.task(os.sleep, 0.01) os.task(os.sleep, 0.01) "
-			"print(pcall(os.task, print)) os.sleep(0.02) "
+		.text = "local task = require 'task' "
+			"local q = task.queue() local a = os.task(q.get, q) "
+			"local b = os.task(q.get, q) "
+			"print(pcall(os.task, print)) q:close() "
+			"task.wait(a) task.wait(b) "
 			"os.task(print, 'free again')",
 	});
 	CHECK_STR(result.output, "false\ttoo many tasks (3)\nfree again\n");
