@@ -268,7 +268,25 @@ int control_ready(void)
 	return link_send(&control, buf, w.used, NULL, 0);
 }
 
-/* What the start message names is told before it. */
+/* What comes before the start: 1, 0 for the start itself, or an error. */
+static int take_before_start(struct link_message *raw, struct message *m)
+{
+	int r;
+
+	if (told_is(kind_of(raw)))
+		return told_take(raw) ? 1 : -EBADMSG;
+	r = message_parse(raw->data, raw->size, m);
+	if (r < 0)
+		return r;
+	if (m->kind == CONTROL_EVENT)
+		handle_event(&m->event); /* may be the end of it */
+	else if (m->kind != CONTROL_START)
+		return -EBADMSG;
+	return m->kind == CONTROL_EVENT;
+}
+
+/* What the start message names is told before it, and its process may be asked
+ * to wake or to end meanwhile. */
 int control_wait_start(struct link_message *ret_raw, struct message *ret_start)
 {
 	int r;
@@ -277,17 +295,12 @@ int control_wait_start(struct link_message *ret_raw, struct message *ret_start)
 		r = link_receive(&control, true, ret_raw);
 		if (r == 0)
 			continue;
-		if (r < 0 || !told_is(kind_of(ret_raw)))
-			break;
-		if (!told_take(ret_raw))
-			return -EBADMSG;
+		if (r > 0)
+			r = take_before_start(ret_raw, ret_start);
+		if (r <= 0)
+			return r;
 		link_message_deinit(ret_raw);
 	}
-	if (r > 0)
-		r = message_parse(ret_raw->data, ret_raw->size, ret_start);
-	if (r == 0 && ret_start->kind != CONTROL_START)
-		r = -EBADMSG;
-	return r;
 }
 
 void control_watch(void)

@@ -302,6 +302,29 @@ static void test_event_before_the_program(void)
 	      exit_code() == EXIT_TERMINATED);
 }
 
+/* Verify that an event sent before the start, which waits for the contexts
+ * among a program's arguments, wakes it or ends it, and harms nothing. */
+static void test_event_before_the_start(void)
+{
+	memset(&result, 0, sizeof(result));
+	CHECK(play_fork(&zygote, &runner) == 0);
+	play_event(&runner, "wake", 0, 0);
+	play_event(&runner, "resize", 24, 80);
+	play_start(&runner, &(struct play_start){ .text = "print('runs')" });
+	finish(NULL);
+	CHECK(exit_code() == 0);
+	CHECK_STR(result.output, "runs\n");
+
+	memset(&result, 0, sizeof(result));
+	CHECK(play_fork(&zygote, &runner) == 0);
+	play_event(&runner, "terminate", 0, 0);
+	play_start(&runner, &(struct play_start){ .text = "print('runs')" });
+	finish(NULL);
+	CHECK(exit_code() == EXIT_TERMINATED);
+	CHECK_STR(result.output, "");
+	CHECK_STR(result.report, "terminated");
+}
+
 /* Verify that a runner ends when thoxd does. */
 static void test_lost_thoxd_ends_runner(void)
 {
@@ -881,6 +904,7 @@ int main(void)
 	RUN(test_interrupt_reaches_any_loop);
 	RUN(test_terminate_closes_variables);
 	RUN(test_event_before_the_program);
+	RUN(test_event_before_the_start);
 	RUN(test_lost_thoxd_ends_runner);
 	RUN(test_resize);
 	RUN(test_prompt);
