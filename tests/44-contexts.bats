@@ -245,7 +245,7 @@ teardown() {
 		local pending = os.call(ctx, "next")
 		os.wait(pending)
 		is(call("counters.close", id), status.OK)
-		local e = os.pull("close", 5)
+		local e = os.pull("close", 20)
 		is(e.ctx, ctx)
 		is(tostring(ctx), "context: closed")
 		is(os.wait(os.call(ctx, "next")), status.CLOSED)
@@ -279,7 +279,7 @@ teardown() {
 		is(call("counters.keep", ctx), status.OK)
 		is(os.wait(os.call(ctx, "next")), status.OK)
 		is(call("counters.revoke", id, pid), status.OK)
-		is(os.pull("close", 5).ctx, ctx)
+		is(os.pull("close", 20).ctx, ctx)
 		is(os.wait(os.call(ctx, "next")), status.CLOSED)
 		is(select(2, call("holder.use")), status.CLOSED)
 	LUA
