@@ -185,18 +185,23 @@ waiting_runners() {
 	done
 }
 
-a_runner_waits() { [[ -n $(waiting_runners) ]]; }
+# At least one, and each as described; one that is being made has more.
+wait_with_their_link_alone() {
+	local pid files
+
+	[[ -n $(waiting_runners) ]] || return 1
+	for pid in $(waiting_runners); do
+		files=$(find "/proc/$pid/fd" -type l -printf '%f %l\n' | sort)
+		# The epoll's number is kept free for it by a second name.
+		[[ $files =~ ^3\ (socket:\[[0-9]+\])$'\n'4\ (.*)$ ]] || return 1
+		[[ ${BASH_REMATCH[1]} == "${BASH_REMATCH[2]}" ]] || return 1
+	done
+}
 
 @test "a runner that waits has its control link and nothing else" {
 	need_root # to look
 	thox-exec -e 'print(1)'
-	wait_until a_runner_waits
-	for pid in $(waiting_runners); do
-		run -0 find "/proc/$pid/fd" -type l -printf '%f %l\n'
-		# The epoll's number is kept free for it by a second name.
-		[[ $(sort <<<"$output") =~ ^3\ (socket:\[[0-9]+\])$'\n'4\ (.*)$ ]]
-		[[ ${BASH_REMATCH[1]} == "${BASH_REMATCH[2]}" ]]
-	done
+	wait_until wait_with_their_link_alone
 }
 
 @test "SIGTERM of thoxd is a shutdown" {

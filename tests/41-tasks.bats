@@ -69,7 +69,9 @@ ended() {
 
 @test "terminate closes the variables of all tasks, whatever they do" {
 	begin '
+		local begun = {}
 		local function closing(name)
+			begun[name] = true
 			return setmetatable({}, {__close = function() print("closed " .. name) end})
 		end
 		os.task(function() local c <close> = closing("reader") io.read() end)
@@ -78,7 +80,9 @@ ended() {
 			local c <close> = closing("spinner")
 			table.sort({2, 1}, function() while true do pcall(error) end end)
 		end)
-		os.sleep(0.05)
+		for _, name in ipairs{"reader", "sleeper", "spinner"} do
+			repeat os.sleep(0.02) until begun[name]
+		end
 		local c <close> = closing("main")
 		print("ready") io.stdout:flush()
 		while true do end'
@@ -91,15 +95,14 @@ ended() {
 @test "Ctrl-C tells where the task is that computes" {
 	begin '
 		os.task(function()
-			print("ready") io.stdout:flush()
-			while true do end
+			print("ready") io.stdout:flush() while true do end
 		end)
 		os.sleep(1e6)'
 	wait_until says ready
 	kill -INT "$begun"
 	ended 130
 	grep -q "interrupted!" "$BATS_TEST_TMPDIR/err"
-	grep -q "begun:4: in " "$BATS_TEST_TMPDIR/err"
+	grep -q "begun:3: in " "$BATS_TEST_TMPDIR/err"
 }
 
 @test "a task that waits for input or for room in a pipe stops nobody else" {

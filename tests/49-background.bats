@@ -5,7 +5,7 @@ load helper
 load talk
 
 setup_file() {
-	start_thox '[thoxd]' 'mount = no' 'grace-time = 500ms'
+	start_thox '[thoxd]' 'mount = no' 'grace-time = 3s'
 	export mnt thox_sessions
 	install_program binds <<-'LUA'
 		print("printed", ...)
@@ -255,7 +255,7 @@ has_logged() {
 }
 
 @test "it has no limit of time, but those that it is given" {
-	run -0 thox-exec -d --name timed --timeout 0.3 -e 'os.ready() os.pull("nothing")'
+	run -0 thox-exec -d --name timed --timeout 2 -e 'os.ready() os.pull("nothing")'
 	wait_until no_process_runs
 	run -0 thox-exec -d binds
 	run -0 thoxctl --json status "$(service_of binds)"

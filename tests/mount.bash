@@ -59,6 +59,7 @@ mount_store() {
 		-o "${1:-relaxed}" "$mnt" >"$dir/log" 2>&1 3>&- &
 	keeper=$!
 	wait_until mountpoint -q "$mnt"
+	wait_until worker_is_not "" # which comes after the mount
 }
 
 unmount() {
