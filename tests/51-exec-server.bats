@@ -75,7 +75,8 @@ request() {
 	run request
 	[[ $output != *rows=* ]]
 	serve hello receive receive result:code=0,reason=exit
-	"$helpers/pty" size:30x99 -- bash -c 'sleep 0.2; exec thox-exec hello'
+	"$helpers/pty" expect:up size:30x99 'send:\n' -- \
+		bash -c 'echo up; read -r; exec thox-exec hello'
 	run request
 	assert_output_has rows=30 columns=99 demand_stdin=true
 }

@@ -259,7 +259,8 @@ three_versions() {
 
 @test "the table fits a narrow terminal" {
 	put "$(printf 'long%.0s' {1..20})" 'print(1)'
-	run "$helpers/pty" size:24x40 -- bash -c 'sleep 0.2; thoxctl store ls'
+	run "$helpers/pty" expect:up size:24x40 'send:\n' -- \
+		bash -c 'echo up; read -r; thoxctl store ls'
 	assert_output_has …
 	[ "$(sed 's/\x1b\[[0-9;?]*[a-zA-Z]//g; s/\r//' <<<"$output" | wc -L)" -le 40 ]
 }

@@ -6,8 +6,8 @@ load helper
 setup_file() {
 	start_thox '[thoxd]' 'mount = no' 'grace-time = 500ms'
 	export mnt thox_sessions
-	install_program spin 'print("ready") io.stdout:flush() while true do end'
-	install_program wait 'print("ready") io.stdout:flush() io.read()'
+	install_program spin 'print("ready", os.pid()) io.stdout:flush() while true do end'
+	install_program wait 'print("ready", os.pid()) io.stdout:flush() io.read()'
 }
 
 teardown_file() {
@@ -43,7 +43,7 @@ spawn() {
 	client=$!
 	clients+=("$client")
 	wait_until has_line "$out" ready
-	pid=$(thoxctl --json ps | jq 'map(.pid) | max')
+	pid=$(sed -n 's/^ready\t//p' "$out")
 }
 
 # The exit code of the last client.

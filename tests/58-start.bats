@@ -183,6 +183,7 @@ keeper() {
 	[[ $(thox-exec -e 'return 6 * 7') == 42 ]]
 	# Its own parent ends first, so that process 1 inherits it.
 	nsenter -t "$keeper" -p -m bash -c 'sleep 600 </dev/null >/dev/null 2>&1 3>&- &'
+	wait_until pgrep -P "$keeper" -x sleep # it may not be executed yet
 	stranger=$(pgrep -P "$keeper" -x sleep)
 	kill "$stranger"
 	wait_until eval "[[ ! -d /proc/$stranger ]]" # not a zombie either

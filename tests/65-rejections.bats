@@ -171,8 +171,9 @@ restarts_as_one() {
 	restarts_as_one 3
 }
 
+# Each of its threads: the worker is one.
 is_traced() {
-	! grep -q '^TracerPid:[[:space:]]*0$' "/proc/$1/status"
+	! cat "/proc/$1/task"/*/status | grep -q '^TracerPid:[[:space:]]*0$'
 }
 
 # killed_at CALL:TURN: thoxd is killed when it comes to that call.
@@ -238,7 +239,7 @@ killed_at_each() {
 @test "a version that is not healthy on trial is taken back, whoever leaves last" {
 	serving one | install_program greeter
 	define greeter 'program = greeter' 'ready = bind' 'reload = restart' \
-		'[health]' 'check = greeter.check' 'interval = 100ms' 'failures = 1'
+		'[health]' 'check = greeter.check' 'interval = 500ms' 'failures = 2'
 	thoxctl start greeter
 	serving ill | install_program greeter
 	wait_until is_taken_back greeter greeter

@@ -107,7 +107,7 @@ came_at() {
 	# What is counted from the last time is so over a restart.
 	[ "$(($(next_of rhythm) / 1000))" -eq "$((long_ago + 2 * 366 * 24 * 3600))" ]
 	[ "$(next_of new)" -ne "$(next_of rhythm)" ]
-	[ "$(thoxctl logs makes-up | grep -c worked)" -eq 1 ]
+	wait_until logged_times makes-up worked 1
 	# That it was made up for is remembered.
 	thoxctl shutdown
 	[ "$(grep -c . "$THOX_DIR/state/schedules")" -eq 4 ]

@@ -115,6 +115,9 @@ shows() {
 		define "$name" "program = $name" 'type = oneshot'
 	done
 	thoxctl start a b c
+	for name in a b c; do
+		wait_until logged "$name" "this is $name"
+	done
 	run thoxctl logs -u a
 	assert_status 0
 	assert_output_has "this is a"

@@ -23,6 +23,15 @@ terminal() {
 	SHELL=$BASH tmux -S "$THOX_DIR/tmux" -f /dev/null "$@"
 }
 
+# Whoever comes to its socket while it ends is turned away.
+end_terminal() {
+	local server
+
+	server=$(terminal display-message -p -t top '#{pid}')
+	terminal kill-server
+	wait_until is_gone "$server"
+}
+
 # watch COLUMNS ROWS [ARG...]: top on a terminal of this size; what remains of
 # it is shown when it has left.
 watch() {
@@ -179,12 +188,16 @@ waiting() {
 	terminal resize-window -t top -x 40 -y 8
 	wait_until shows '^NAME +STATE +CPU% +MEMORY$'
 	wait_until shows '^a-service +running'
-	[ "$(screen | tail -n 1 | cut -c 1-14)" = "q quit  h help" ]
+	wait_until last_line_begins "q quit  h help"
 	terminal resize-window -t top -x 12 -y 3
 	wait_until shows_not STATE
 	terminal resize-window -t top -x 120 -y 30
 	wait_until shows ' PID WHY$'
 	wait_until shows '^a-service +running'
+}
+
+last_line_begins() {
+	[[ $(screen | tail -n 1) == "$1"* ]]
 }
 
 @test "more services than lines are gone through by pages" {
@@ -215,7 +228,7 @@ waiting() {
 	shows_not 'services'
 	keys hello Enter
 	wait_until shows '^read hello'
-	terminal kill-server
+	end_terminal
 	watch 80 20
 	wait_until shows '^0 services'
 	kill -TERM "$(pgrep -P "$(terminal list-panes -F '#{pane_pid}')" thoxctl)"
@@ -285,13 +298,14 @@ colours() {
 	watch 100 20
 	wait_until shows '^there +running'
 	wait_until colours
-	terminal kill-server
+	end_terminal
 	NO_COLOR=1 watch 100 20
 	wait_until shows '^there +running'
 	run colours
 	[ "$status" -ne 0 ]
-	terminal kill-server
+	end_terminal
 	watch 100 20
+	wait_until shows '^there +running'
 	keys q
 	wait_until shows 'left with 0'
 	terminal respawn-pane -k -t top "TERM=vt100 bash '$THOX_DIR/watch'"
@@ -328,7 +342,7 @@ colours() {
 	install_program serves 'os.bind("serves") while true do os.pull() end'
 	thox-exec -d serves
 	thox-exec waits 3>&- >/dev/null &
-	wait_until is_running waits
+	wait_until run_in_all 7 # five of services, which are called so, too
 	thoxctl top --batch --count 2 --delay 0.1 --sort name >shown
 	[ "$(grep -c '^4 services: ' shown)" = 2 ]
 	grep -E '^many +running 3/3 ' shown
@@ -348,6 +362,10 @@ colours() {
 	run thoxctl top --batch --count 1 nosuch
 	assert_status 4
 	thoxctl terminate waits
+}
+
+run_in_all() {
+	[[ $(thoxctl --json ps | jq length) == "$1" ]]
 }
 
 @test "calls that wait are a queue" {

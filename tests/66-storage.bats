@@ -785,5 +785,9 @@ true" ]
 		storage = 4K
 	INI
 	thoxctl start miser || thoxctl logs miser >&2
-	[ "$(thoxctl logs miser | grep -c frugal)" -eq 1 ]
+	wait_until is_frugal # what it printed may come into its log after its end
+}
+
+is_frugal() {
+	[[ $(thoxctl logs miser | grep -c frugal) == 1 ]]
 }

@@ -216,7 +216,7 @@ nodes_go_on() {
 	state_is idle inactive
 	state_is wrong failed
 	[ "$(field wrong 'instances[0].last_end.code')" -eq 1 ]
-	logged wrong never
+	wait_until logged wrong never
 	state_is busy running
 	thoxctl is-enabled busy
 	thoxctl start idle
@@ -389,7 +389,7 @@ nodes_go_on() {
 		function daemon.rpc.patient.fall() well = false end
 	LUA
 	define patient 'program = patient' 'provides = patient' 'ready = bind' '[health]' \
-		'check = patient.check' 'interval = 100ms' 'failures = 1'
+		'check = patient.check' 'interval = 500ms' 'failures = 2'
 	thoxctl start patient
 	before=$(field patient pid)
 	kill_thoxd

@@ -134,6 +134,7 @@ error_of() {
 	echo "$pid" >thoxd.pid
 	[[ ${THOX_TEST_FAULTS:-} != all ]] || faults=$(all_faults)
 	wait_until all_run
+	wait_until pool_is_full
 	descriptors=$(find "/proc/$pid/fd" -mindepth 1 | wc -l)
 	for fault in $faults; do
 		echo "# $fault"
@@ -163,6 +164,7 @@ error_of() {
 	thoxd_pid >thoxd.pid
 	run under_fault pipe2:EMFILE:1 thoxctl restart restarted
 	assert_output_has "no process could be started: Too many open files"
+	wait_until all_run # or its next start has the limit that cannot be set
 	run under_fault prlimit64:EPERM:1 thox-exec --cpu 9s -e 'os.sleep(60)'
 	[ "$status" -ne 0 ]
 	wait_until all_run

@@ -228,8 +228,11 @@ end
 	service slow <<-'LUA'
 		bind("slow")
 		ready()
-		local e = os.pull("call")
-		print("called", e.deadline ~= nil and e.deadline <= 60) io.stdout:flush()
+		local e = os.pull{type = "call", name = "slow.down"}
+		-- it travels in whole milliseconds, rounded up
+		print("called", e.deadline ~= nil and e.deadline < 60.002) io.stdout:flush()
+		local asked = os.pull{type = "call", name = "slow.taken"}
+		os.answer(asked.cid, status.OK)
 		os.pull{type = "cancel", cid = e.cid}
 		print("cancelled") io.stdout:flush()
 	LUA
@@ -239,11 +242,13 @@ end
 		  local cid = os.call{ctx = 0, name = "slow.down", timeout = 60}
 		  -- the other way is not held up by it
 		  print(os.wait(os.call(0, "random.randint", 1, 2)))
-		  os.sleep(0.2)
+		  os.wait(os.call(0, "slow.taken"))
 		  os.cancel(cid)
 		  print(os.wait(os.call(0, "random.randint", 2, 3)))
 		]], {context = sandbox.filter{}}), "0\t1\n0\t2\n")
 	LUA
+	has_line "$out" "called	true"
+	wait_until has_line "$out" cancelled
 }
 
 # --- translate -----------------------------------------------------------------

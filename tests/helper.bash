@@ -198,6 +198,12 @@ is_gone() {
 	[[ ! -d /proc/$1 ]] || grep -q '^State:.[ZX]' "/proc/$1/status"
 }
 
+# The runners that thoxd keeps ready, with a descriptor or two each, are there
+# again after those that were taken.
+pool_is_full() {
+	[[ $(thoxctl --json status | jq -c '[.zygotes[].pool] | unique') == "[4]" ]]
+}
+
 # process_state PID LETTER...: is it in one of these states (ps's letters)?
 process_state() {
 	local pid=$1 state

@@ -8,7 +8,7 @@
 /see/URL      another (303)
 /loop         a redirect to itself
 /big/N        N bytes
-/silent       nothing, until the client goes; prints `asked`, `gone`
+/silent/NAME  nothing, until the client goes; prints `asked NAME`, `gone NAME`
 """
 import http.server
 import json
@@ -56,9 +56,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif kind == "big":
             self.reply(200, b"\xff" * int(rest))
         elif kind == "silent":
-            print("asked", flush=True)
+            # In one piece, since others print as well.
+            sys.stdout.write(f"asked {rest}\n")
+            sys.stdout.flush()
             self.connection.recv(1)
-            print("gone", flush=True)
+            sys.stdout.write(f"gone {rest}\n")
+            sys.stdout.flush()
             self.close_connection = True
         else:
             self.reply(404, b"no such thing")

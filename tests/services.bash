@@ -37,6 +37,12 @@ logged() {
 	thoxctl logs "$1" | grep -qF -- "$2"
 }
 
+# logged_times NAME TEXT N: it has said so in N lines. What it printed may come
+# into its log after its end is known.
+logged_times() {
+	[[ $(thoxctl logs "$1" | grep -cF -- "$2") -eq $3 ]]
+}
+
 # cpu_of NAME: what its process has used, in microseconds.
 cpu_of() {
 	field "$1" 'instances[0].process.cpu_us'
