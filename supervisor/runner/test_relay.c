@@ -15,9 +15,11 @@
 
 #define FLOOD 3000
 
-/* Passes on what is called `old…`, as `new…`; tells how often it was asked. */
+/* Passes on what is called `old…`, as `new…`; tells how often it was asked. No
+ * task is stopped before it has passed on what it was begun for. */
 static const char between[] =
 	"local thox = require 'thox'\n"
+	"require('task').cooperative(true)\n"
 	"local ctx, up, n = os.context(), nil, 0\n"
 	"thox.serve(ctx, '', function(request, context)\n"
 	"  if request.name == 'up' then up = context os.queue{type = 'go'} "
