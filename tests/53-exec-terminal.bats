@@ -105,8 +105,16 @@ at_shell() {
 }
 
 @test "an orphan that reads the terminal gets its end instead of stopping" {
+	mkfifo "$THOX_DIR/go"
+	# When its parent has ended and its group has left the foreground; by
+	# itself a job of that parent would read /dev/null.
+	cat >"$THOX_DIR/orphan" <<-'END'
+		read -r <"$THOX_DIR/go"
+		exec thox-exec -e 'print(io.read())'
+	END
+	# shellcheck disable=SC2016 # expanded there
 	run "$helpers/pty" expect:nil 'send:exit\n' -- bash -c \
-		'set -m; (thox-exec -e "print(io.read())" &) ; read -r'
+		'set -m; (bash "$THOX_DIR/orphan" </dev/tty &); echo >"$THOX_DIR/go"; read -r'
 	assert_status 0
 }
 
