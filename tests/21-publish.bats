@@ -316,6 +316,11 @@ load mount
 	wait_until umount --quiet "$store"
 }
 
+# A text that has bytes already, and is not published.
+has_draft() {
+	[[ -n $(find "$store/.drafts" -type f -size +0) ]]
+}
+
 @test "a writer that is killed publishes nothing" {
 	mount_store relaxed,noverify
 	echo old >"$mnt/programs/a"
@@ -324,7 +329,7 @@ load mount
 	writer=$!
 	exec 4>"$dir/fifo"
 	head -c 100000 /dev/zero >&4
-	wait_until test -s "$mnt/programs/a"
+	wait_until has_draft
 	kill -KILL "$writer"
 	wait "$writer" || true
 	exec 4>&-
@@ -332,6 +337,27 @@ load mount
 	[[ $(version programs/a) == 1 ]]
 	wait_until test -e "$mnt/programs/a@rejected"
 	[[ $(refused programs/a@rejected) == "writer was killed" ]]
+}
+
+@test "a writer that is killed before its first byte empties nothing" {
+	mount_store relaxed,noverify
+	echo old >"$mnt/programs/a"
+	mkfifo "$dir/fifo"
+	cat "$dir/fifo" >"$mnt/programs/a" 3>&- &
+	writer=$!
+	exec 4>"$dir/fifo" # when it has been opened for reading, too
+	kill -KILL "$writer"
+	wait "$writer" || true
+	exec 4>&-
+	run perl -e 'open(F, ">", $ARGV[0]) or die; kill "TERM", $$; sleep' "$mnt/programs/new"
+	[[ $status == 143 ]]
+	wait_until no_drafts
+	content programs/a old
+	[[ $(version programs/a) == 1 ]]
+	[[ $(ls "$mnt/programs") == a ]]
+	# and what is closed does
+	: >"$mnt/programs/a"
+	[[ $(stat -c %s "$mnt/programs/a") == 0 ]]
 }
 
 @test "a shared writable mapping is refused" {

@@ -14,8 +14,9 @@
  * (shells duplicate and close a descriptor before they write). A later one
  * of the same draft replaces the version that it made before. The release,
  * which comes when all duplicates are closed, publishes only a truncation
- * that no flush did. After a write that did not fit nothing is published: a
- * flush says so once more, and the draft goes.
+ * that no flush did, unless a signal closed the last of them: who dies before
+ * the first byte has emptied nothing. After a write that did not fit nothing
+ * is published: a flush says so once more, and the draft goes.
  */
 
 int close_publish(struct thoxfs *fs, struct draft *d, enum job_kind kind,
@@ -70,6 +71,8 @@ static int flush_draft(struct thoxfs *fs, fuse_req_t req, struct draft *d)
 		return 0;
 	if (d->failed)
 		return d->failed;
+	if (!d->written && d->truncated)
+		writer_of(ctx->pid, ctx->uid, &writer, &d->killed);
 	if (!d->written && d->truncated && d->created) {
 		/* The release makes the name. Nobody waits for that, so that
 		 * whoever closes and lists must not find a listing kept. */
@@ -124,7 +127,7 @@ static void release_draft(struct thoxfs *fs, struct draft *d)
 	if (d->opens)
 		d->opens--;
 	if (d->opens || d->removed || d->failed ||
-	    (!d->written && !d->truncated)) {
+	    (!d->written && (!d->truncated || d->killed))) {
 		draft_settle(fs, d);
 		return;
 	}
