@@ -18,7 +18,7 @@ GROWN_KIB=256
 
 setup() {
 	start_thox '[thoxd]' 'mount = no' 'grace-time = 500ms' \
-		'[limits]' 'cpu = 600s'
+		'[limits]' 'cpu = 600s' '[zygote]' 'pool = 4'
 	install_program node <"$BATS_TEST_DIRNAME/mesh/node.lua"
 	node=()
 	said=()
@@ -54,6 +54,11 @@ links() {
 
 links_are() {
 	[[ $(links) -eq $1 ]]
+}
+
+# Each runner that waits is some of thoxd's descriptors.
+pool_is_full() {
+	[[ $(thoxctl --json status | jq '[.zygotes[].pool] | add') -eq 4 ]]
 }
 
 # Pages of its own, in KiB.
@@ -137,6 +142,7 @@ all_end() {
 	wait_until has_line "${said[0]}" ready
 	first=$(runner_of 0)
 	before_first=$(descriptors "$first")
+	wait_until pool_is_full
 	before_thoxd=$(descriptors "$thoxd")
 	before_links=$(links)
 	run -0 thoxctl call mesh.n0.begin
