@@ -11,6 +11,7 @@
 #include "base/util.h"
 #include "storaged/database_private.h"
 #include "storaged/limits.h"
+#include "storaged/wal.h"
 
 #define APPLICATION_ID 0x74686f78 /* "thox" */
 
@@ -148,7 +149,7 @@ int database_init(void)
 {
 	/* Nobody asks for its statistics, and each allocation would pay. */
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-	return error_of(sqlite3_initialize());
+	return error_of(wal_register());
 }
 
 /* --- life --------------------------------------------------------------- */
@@ -230,12 +231,13 @@ static int prepare(struct database *db, const char *program, bool writer)
 		/* The synced WAL is what makes an answer durable; when it goes
 		 * into the file is decided by database_checkpoint(). */
 		r = database_execute(db, page_size);
+		if (r == 0) /* which WAL_VFS needs, too */
+			r = database_execute(db, "PRAGMA synchronous = FULL");
 		if (r == 0)
 			r = query(db, "PRAGMA journal_mode = WAL", &ignored);
 		if (r == 0)
 			r = database_execute(db,
-					     "PRAGMA synchronous = FULL;"
-					     "PRAGMA wal_autocheckpoint = 0;");
+					     "PRAGMA wal_autocheckpoint = 0");
 		if (r == 0)
 			r = query(db, "PRAGMA page_size", &db->page_bytes);
 		sqlite3_wal_hook(db->sqlite, on_wal, db);
@@ -259,7 +261,8 @@ int database_open(const char *path, const char *program, bool writer,
 	if (!db)
 		return -ENOMEM;
 	mp_writer_init_heap(&db->value);
-	r = database_error(db, sqlite3_open_v2(path, &db->sqlite, flags, NULL));
+	r = database_error(db, sqlite3_open_v2(path, &db->sqlite, flags,
+					       writer ? WAL_VFS : NULL));
 	if (r == 0)
 		r = prepare(db, program, writer);
 	if (r < 0) {

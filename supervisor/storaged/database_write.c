@@ -9,10 +9,9 @@
 #include "base/util.h"
 #include "storaged/database_private.h"
 #include "storaged/limits.h"
+#include "storaged/wal.h"
 
 #define WAL_HEADER_BYTES 24 /* of a frame */
-#define WAL_STEP_BYTES	 (16 << 10)
-#define WAL_AHEAD_BYTES	 (1 << 20)
 
 /* Run to the end; there are no rows to see. */
 static int finish(struct database *db, sqlite3_stmt *s)
@@ -153,34 +152,16 @@ static int shift(struct database *db, int64_t shift_ms)
 	return finish(db, s);
 }
 
-/*
- * To sync what makes a file longer takes the file system a commit of its own,
- * to sync what is written over does not. So a WAL that is in use grows ahead
- * of its frames, by zeros, which are no frames. Nobody else writes to it
- * between BEGIN and COMMIT.
- */
 static void grow_ahead(const struct database *db)
 {
-	static const char zeros[WAL_STEP_BYTES];
 	int64_t used = db->wal_frames * (db->page_bytes + WAL_HEADER_BYTES);
-	sqlite3_int64 size, ahead = used;
 	sqlite3_file *wal = NULL;
 
-	if (used < WAL_STEP_BYTES ||
-	    sqlite3_file_control(db->sqlite, "main",
+	if (sqlite3_file_control(db->sqlite, "main",
 				 SQLITE_FCNTL_JOURNAL_POINTER,
-				 &wal) != SQLITE_OK ||
-	    !wal || !wal->pMethods ||
-	    wal->pMethods->xFileSize(wal, &size) != SQLITE_OK ||
-	    size > used + WAL_STEP_BYTES)
-		return;
-	if (ahead > WAL_AHEAD_BYTES)
-		ahead = WAL_AHEAD_BYTES;
-	/* A full disk shows in what is really to be written. */
-	for (; size < used + ahead; size += WAL_STEP_BYTES)
-		if (wal->pMethods->xWrite(wal, zeros, WAL_STEP_BYTES, size) !=
-		    SQLITE_OK)
-			return;
+				 &wal) == SQLITE_OK &&
+	    wal)
+		wal_grow(wal, used);
 }
 
 int database_commit(struct database *db, const struct batch *b)
