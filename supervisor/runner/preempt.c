@@ -12,6 +12,11 @@
  * and opened by the alarm, a millisecond or two after Lua has gone on: a task
  * that answers in less than that costs no signal.
  *
+ * Lua can lose a hook: where it finds that none is set, and takes note of that
+ * for the function that runs, it is not atomic. A signal between the two arms
+ * in vain, and `pending` stays. So each has an alarm come after it, which arms
+ * again; usually the hook, which needs it no more, sets another before.
+ *
  * The alarm also ends a wait for one socket. It may come when that is about to
  * begin and has not begun, so it sets itself again until the wait is over.
  */
@@ -35,11 +40,6 @@
 #include "runner/watch.h"
 
 #define NS_PER_S 1000000000ULL
-#define HOLD                                                                   \
-	{                                                                      \
-		.tv_usec = LIMIT_HOLD_NS / 1000                                \
-	}
-
 static struct running *volatile innermost;
 static volatile sig_atomic_t pending;	   /* look at the watches */
 static volatile sig_atomic_t quantum_over; /* the alarm went off */
@@ -149,43 +149,49 @@ struct running *running_swap(struct running *r)
 /* --- signals ----------------------------------------------------------------
  */
 
+/* It counts as not set: whoever needs one at a certain time sets his own. */
+static void set_again(unsigned after_us)
+{
+	const struct itimerval t = { .it_value = { .tv_usec = after_us } };
+	int error = errno;
+
+	alarm_set = 0;
+	setitimer(ITIMER_REAL, &t, NULL);
+	errno = error;
+}
+
 static void on_sigio(int signal_number)
 {
 	(void)signal_number;
 	pending = 1;
 	arm();
-}
-
-/* It counts as not set: whoever needs one at a certain time sets his own. */
-static void set_again(void)
-{
-	const struct itimerval t = { .it_value = HOLD };
-	int error = errno;
-
-	setitimer(ITIMER_REAL, &t, NULL);
-	errno = error;
+	if (!sleeping && !(alarm_set && alarm_after_ns <= LIMIT_QUANTUM_NS))
+		set_again(LIMIT_QUANTUM_NS / 1000);
 }
 
 static void on_alarm(int signal_number, siginfo_t *info, void *context)
 {
 	ucontext_t *interrupted = context;
+	bool soon = waiting || (held && !sleeping && waited);
 
 	(void)signal_number;
 	(void)info;
 	alarm_set = 0;
 	quantum_over = 1;
 	all_due = 1;
-	if (waiting || (held && !sleeping && waited)) {
-		set_again();
+	if (soon) {
+		set_again(LIMIT_HOLD_NS / 1000);
 	} else if (held && !sleeping) {
 		sigdelset(&interrupted->uc_sigmask, SIGIO);
 		held = 0;
 	}
 	waited = 0;
-	if (!wanted)
+	if (!wanted && !pending)
 		return;
 	pending = 1;
 	arm();
+	if (!soon && !sleeping)
+		set_again(LIMIT_QUANTUM_NS / 1000);
 }
 
 int preempt_install(void)
