@@ -163,7 +163,7 @@ ended() {
 		for i = 1, 1000 do
 			ids[i] = os.task(function()
 				task.atomic(function() n = n + 1 end)
-				repeat os.sleep(0.001) until n == 1000
+				repeat os.sleep(0.05) until n == 1000
 				return i
 			end)
 		end
