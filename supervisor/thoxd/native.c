@@ -371,8 +371,9 @@ static int serve(struct native_call *c, const struct wire_message *m)
 		return status;
 	if (take_rights(c, m->args) < 0)
 		return native_complain(c, STATUS_INVALID,
-				       "an argument names a context that was "
-				       "not shared over this link");
+				       "an argument names a context that is "
+				       "gone with its owner, or was not shared "
+				       "over this link");
 	mp_reader_init(&c->args, m->args.p, m->args.size);
 	c->n_args = mp_read_array(&c->args);
 	return name->handle(c);
