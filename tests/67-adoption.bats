@@ -335,6 +335,28 @@ nodes_go_on() {
 	thoxctl logs counter -o cat | grep -oE '[0-9]+$' | awk '$1 != NR { print "missing before", $1; exit 1 }'
 }
 
+@test "a version that is published while there is no thoxd is gone over to, an old one not again" {
+	local keeper still version
+
+	version='require("daemon").rpc.NAME.version = function() return N end'
+	for name in web same; do
+		install_program "$name" "$(sed "s/NAME/$name/; s/N/1/" <<<"$version")"
+		define "$name" "program = $name" 'reload = restart' "provides = $name" 'ready = bind'
+	done
+	thoxctl start web same
+	still=$(field same pid)
+	keeper=$(thoxctl --json status | jq .keeper_pid)
+	kill -STOP "$keeper"
+	kill -KILL "$(pgrep -P "$keeper" -x thoxd)"
+	install_program web "$(sed 's/NAME/web/; s/N/2/' <<<"$version")"
+	install_program same "$(sed 's/NAME/same/; s/N/1/' <<<"$version")"
+	kill -CONT "$keeper"
+	wait_until eval '[[ $(thoxctl call web.version) == 2 ]]'
+	wait_until state_is web running
+	state_is same running
+	[ "$(field same pid)" -eq "$still" ]
+}
+
 @test "a new version on trial goes on being tried" {
 	local old
 

@@ -530,7 +530,9 @@ void adopt_end(struct services *m)
 	{
 		for (unsigned i = 0; i < sv->n_instances; i++)
 			instance_catch_up(&sv->instances[i]);
-		if (sv->restored)
-			services_settled(sv); /* its health, its idleness */
+		if (!sv->restored)
+			continue;
+		service_catch_up(sv);
+		services_settled(sv); /* its health, its idleness */
 	}
 }

@@ -382,9 +382,8 @@ static void restore_timers(struct service_instance *in,
 	}
 }
 
-/* The process that was started last. */
-static const struct service_process *newest(const struct service_instance *in,
-					    enum machine_state state)
+struct service_process *instance_newest(const struct service_instance *in,
+					enum machine_state state)
 {
 	return state == MACHINE_RELOADING && in->process[SLOT_OTHER]
 		       ? in->process[SLOT_OTHER]
@@ -395,7 +394,7 @@ static void restore_machine(struct service_instance *in,
 			    const struct record_instance *r)
 {
 	struct machine *m = &in->machine;
-	const struct service_process *p = newest(in, r->state);
+	const struct service_process *p = instance_newest(in, r->state);
 	struct service_config *config = p ? p->config : in->service->config;
 	bool present[SLOT_COUNT];
 	enum machine_state state;

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "thoxd/adopt.h"
+#include "thoxd/services/reject.h"
 #include "thoxd/services/services.h"
 
 void service_set_text(char **field, const char *text)
@@ -290,21 +291,10 @@ void service_reload(struct service *sv)
 	tell_all(sv, MACHINE_EV_RELOAD);
 }
 
-/* The very text that runs is no new version: a rollback to it, or the same
- * file copied again. */
-static bool runs_already(const struct service_instance *in,
-			 const struct store_entry *entry)
-{
-	const struct service_process *p = in->process[SLOT_MAIN];
-
-	return p && p->sha256[0] && strcmp(p->sha256, entry->sha256) == 0;
-}
-
 /* What it runs has that number now: the earlier one may be forgotten. */
-static void renumber(struct service_instance *in, uint64_t version)
+static void renumber(struct service_instance *in, struct service_process *p,
+		     uint64_t version)
 {
-	struct service_process *p = in->process[SLOT_MAIN];
-
 	if (in->good == p->version)
 		in->good = version;
 	if (in->tried == p->version)
@@ -314,17 +304,47 @@ static void renumber(struct service_instance *in, uint64_t version)
 	adopt_instance_changed(in);
 }
 
+/* The very text that it has gone over to, or is about to, is no new version: a
+ * rollback to it, or the same file copied again. */
+static void follow(struct service_instance *in, const struct store_entry *entry)
+{
+	struct service_process *p = instance_newest(in, in->machine.state);
+
+	if (!p)
+		return;
+	if (p->sha256[0] && strcmp(p->sha256, entry->sha256) == 0)
+		renumber(in, p, entry->version);
+	else
+		instance_handle(in, MACHINE_EV_RELOAD);
+}
+
+bool service_follows(const struct service *sv)
+{
+	const struct definition *d = sv->config ? sv->config->definition : NULL;
+
+	return d && !d->program_version &&
+	       d->policy.reload != MACHINE_RELOAD_NONE;
+}
+
 void service_program_changed(struct service *sv,
 			     const struct store_entry *entry)
 {
-	for (unsigned i = 0; i < sv->n_instances; i++) {
-		struct service_instance *in = &sv->instances[i];
+	for (unsigned i = 0; i < sv->n_instances; i++)
+		follow(&sv->instances[i], entry);
+}
 
-		if (runs_already(in, entry))
-			renumber(in, entry->version);
-		else if (in->process[SLOT_MAIN])
-			instance_handle(in, MACHINE_EV_RELOAD);
-	}
+void service_catch_up(struct service *sv)
+{
+	struct name_ref ref = { .kind = REF_LIVE };
+	struct store_entry live;
+
+	if (!service_follows(sv))
+		return;
+	strcpy(ref.name, sv->config->definition->program);
+	if (store_resolve(services_store(sv->services), DIR_PROGRAMS, &ref,
+			  &live, NULL) == 0 &&
+	    !live.builtin && rejection_instead(sv->services, &live) == 0)
+		service_program_changed(sv, &live);
 }
 
 /* --- what it is like ------------------------------------------------------ */

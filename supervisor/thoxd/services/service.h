@@ -164,9 +164,13 @@ void service_start(struct service *sv);
 void service_stop(struct service *sv);
 void service_reset(struct service *sv);
 void service_reload(struct service *sv);
-/* The program of this name has a new version. */
+/* Whatever version of its program is published: it goes over to it. */
+bool service_follows(const struct service *sv);
+/* The program of one that does has a new version. */
 void service_program_changed(struct service *sv,
 			     const struct store_entry *entry);
+/* It goes on under a new thoxd: its program may have another version by now. */
+void service_catch_up(struct service *sv);
 
 /* What all its instances make of it. */
 enum machine_state service_state(const struct service *sv);
@@ -188,6 +192,10 @@ void instance_handle(struct service_instance *in, enum machine_event event);
 void instance_go_by(struct service_instance *in, struct service_config *config);
 void instance_name(const struct service_instance *in,
 		   char ret[SERVICE_NAME_BYTES + 16]);
+/* The process that was started last: in @state the new one, if there are two.
+ * NULL: there is none. */
+struct service_process *instance_newest(const struct service_instance *in,
+					enum machine_state state);
 /* As it was in an earlier thoxd, with the processes that it has. */
 void instance_restore(struct service_instance *in,
 		      const struct record_instance *r);

@@ -186,16 +186,11 @@ static void program_changed(struct services *m, const struct store_entry *e)
 
 	if (e->event != STORE_PUBLISHED)
 		return;
-	list_each(sv, after, &m->all, list)
-	{
-		const struct definition *d =
-			sv->config ? sv->config->definition : NULL;
-
-		if (d && !d->program_version &&
-		    d->policy.reload != MACHINE_RELOAD_NONE &&
-		    same_program(d->program, e->name))
-			service_program_changed(sv, e);
-	}
+	list_each(sv, after, &m->all,
+		  list) if (service_follows(sv) &&
+			    same_program(sv->config->definition->program,
+					 e->name))
+		service_program_changed(sv, e);
 }
 
 void services_follow(struct services *m, enum store_dir dir,
