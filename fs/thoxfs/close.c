@@ -64,16 +64,16 @@ static int flush_draft(struct thoxfs *fs, fuse_req_t req, struct draft *d)
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct store_writer writer;
 	struct job *job;
-	bool killed;
 	int r;
 
 	if (d->removed)
 		return 0;
 	if (d->failed)
 		return d->failed;
-	if (!d->written && d->truncated)
-		writer_of(ctx->pid, ctx->uid, &writer, &d->killed);
-	if (!d->written && d->truncated && d->created) {
+	if (!d->written && !d->truncated)
+		return lost_answer(fs, d);
+	writer_of(ctx->pid, ctx->uid, &writer, &d->killed);
+	if (!d->written && d->created) {
 		/* The release makes the name. Nobody waits for that, so that
 		 * whoever closes and lists must not find a listing kept. */
 		notify_forget_listing(fs, store_draft_dir(d->store), req);
@@ -81,13 +81,10 @@ static int flush_draft(struct thoxfs *fs, fuse_req_t req, struct draft *d)
 	}
 	if (!d->written)
 		return lost_answer(fs, d);
-	writer_of(ctx->pid, ctx->uid, &writer, &killed);
 	/* Closed by the kernel in the middle of a write, for all we know:
 	 * another holder of the descriptor may still close it properly. */
-	if (killed) {
-		d->killed = true;
+	if (d->killed)
 		return 0;
-	}
 	r = close_publish(fs, d, JOB_PUBLISH, &job);
 	if (r < 0)
 		return r;

@@ -44,7 +44,7 @@ struct draft {
 	bool created;	/* the name had no content, and has none yet */
 	bool exclusive; /* O_EXCL */
 	bool removed;	/* unlinked before it was published */
-	bool killed;	/* a writer died of a signal before its flush */
+	bool killed;	/* the last flush was of a writer that a signal ended */
 	int failed;	/* the error of a write that did not fit: what is there
 			 * is half a text, and is never published */
 };
