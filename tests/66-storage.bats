@@ -3,6 +3,7 @@
 
 load helper
 load talk
+load services
 
 setup_file() {
 	start_thox '[thoxd]' 'mount = no' '[exec]' 'allow-run = **'
@@ -785,9 +786,5 @@ true" ]
 		storage = 4K
 	INI
 	thoxctl start miser || thoxctl logs miser >&2
-	wait_until is_frugal # what it printed may come into its log after its end
-}
-
-is_frugal() {
-	[[ $(thoxctl logs miser | grep -c frugal) == 1 ]]
+	wait_until logged_times miser frugal 1
 }
