@@ -332,19 +332,6 @@ static void run_it(struct service_process *p, uint64_t version, int fds[4])
 	mp_writer_deinit(&secrets);
 }
 
-static int find_version(const struct service_process *p, uint64_t version,
-			struct store_entry *ret_entry)
-{
-	struct name_ref ref = {
-		.kind = version ? REF_VERSION : REF_LIVE,
-		.version = version,
-	};
-
-	strcpy(ref.name, p->config->definition->program);
-	return store_resolve(server_of(p)->store, DIR_PROGRAMS, &ref, ret_entry,
-			     NULL);
-}
-
 /*
  * Which version is to be started, 0: the live one. That is not the one that
  * was rejected, though the store may still show it. What it will be is noted
@@ -353,14 +340,15 @@ static int find_version(const struct service_process *p, uint64_t version,
 static uint64_t choose_version(struct service_process *p)
 {
 	struct services *m = p->instance->service->services;
-	uint64_t version = p->config->definition->program_version, good = 0;
+	const struct definition *d = p->config->definition;
+	uint64_t version = d->program_version, good = 0;
 	struct store_entry entry, other;
 
-	if (find_version(p, version, &entry) < 0)
+	if (services_find_program(m, d, version, &entry) < 0)
 		return version;
 	if (version == 0)
 		good = rejection_instead(m, &entry);
-	if (good && find_version(p, good, &other) == 0) {
+	if (good && services_find_program(m, d, good, &other) == 0) {
 		version = good;
 		entry = other;
 	}

@@ -189,15 +189,12 @@ static void reject(struct service_instance *in, const struct definition *d,
 		   const char *reason)
 {
 	struct services *m = in->service->services;
-	struct name_ref ref = { .kind = REF_LIVE };
 	struct record_rejection r = { .good = in->good };
 	struct store_entry live;
 	struct rejection *j;
 
-	strcpy(ref.name, d->program);
-	if (store_resolve(services_store(m), DIR_PROGRAMS, &ref, &live, NULL) <
-		    0 ||
-	    live.builtin || live.version == in->good ||
+	if (services_find_program(m, d, 0, &live) < 0 || live.builtin ||
+	    live.version == in->good ||
 	    (in->tried && live.version != in->tried) || in->good == 0 ||
 	    find(m, live.name, in->tried))
 		return;

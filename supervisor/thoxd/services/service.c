@@ -335,14 +335,11 @@ void service_program_changed(struct service *sv,
 
 void service_catch_up(struct service *sv)
 {
-	struct name_ref ref = { .kind = REF_LIVE };
 	struct store_entry live;
 
-	if (!service_follows(sv))
-		return;
-	strcpy(ref.name, sv->config->definition->program);
-	if (store_resolve(services_store(sv->services), DIR_PROGRAMS, &ref,
-			  &live, NULL) == 0 &&
+	if (service_follows(sv) &&
+	    services_find_program(sv->services, sv->config->definition, 0,
+				  &live) == 0 &&
 	    !live.builtin && rejection_instead(sv->services, &live) == 0)
 		service_program_changed(sv, &live);
 }

@@ -31,6 +31,19 @@ struct store *services_store(struct services *m)
 	return m->server->store;
 }
 
+int services_find_program(struct services *m, const struct definition *d,
+			  uint64_t version, struct store_entry *ret_entry)
+{
+	struct name_ref ref = {
+		.kind = version ? REF_VERSION : REF_LIVE,
+		.version = version,
+	};
+
+	strcpy(ref.name, d->program);
+	return store_resolve(services_store(m), DIR_PROGRAMS, &ref, ret_entry,
+			     NULL);
+}
+
 uint64_t services_time_ms(void)
 {
 	struct timespec now;
@@ -186,11 +199,12 @@ static void program_changed(struct services *m, const struct store_entry *e)
 
 	if (e->event != STORE_PUBLISHED)
 		return;
-	list_each(sv, after, &m->all,
-		  list) if (service_follows(sv) &&
-			    same_program(sv->config->definition->program,
-					 e->name))
-		service_program_changed(sv, e);
+	list_each(sv, after, &m->all, list)
+	{
+		if (service_follows(sv) &&
+		    same_program(sv->config->definition->program, e->name))
+			service_program_changed(sv, e);
+	}
 }
 
 void services_follow(struct services *m, enum store_dir dir,

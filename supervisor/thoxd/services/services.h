@@ -25,9 +25,11 @@
 
 struct background;
 struct client;
+struct definition;
 struct server;
 struct service;
 struct service_instance;
+struct store_entry;
 struct waiter;
 
 /* Of service_schedule.c. */
@@ -154,5 +156,8 @@ void services_background_gone(struct services *m, const struct background *b);
 /* small things that all of it needs */
 struct server *services_server(struct services *m);
 struct store *services_store(struct services *m);
+/* That version of the program that @d names; 0: the live one. */
+int services_find_program(struct services *m, const struct definition *d,
+			  uint64_t version, struct store_entry *ret_entry);
 uint64_t services_time_ms(void); /* time of day */
 double services_chance(void);	 /* at random from [0, 1) */
