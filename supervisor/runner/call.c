@@ -455,7 +455,7 @@ bool call_wait(lua_State *L, struct call *call, uint64_t deadline_ns)
 	box->awaited = call;
 	while (!call->answered && in_time) {
 		if (call->channel)
-			channel_expect(call->channel);
+			channel_expect(call->channel, true);
 		in_time = task_wait(L, "an answer", deadline_ns);
 	}
 	box->awaited = outer;

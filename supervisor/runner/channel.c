@@ -497,9 +497,9 @@ void channel_resume(struct channel *c)
 	want(c);
 }
 
-void channel_expect(struct channel *c)
+void channel_expect(struct channel *c, bool answer)
 {
-	watch_expect(&c->watch);
+	watch_expect(&c->watch, answer);
 }
 
 struct channel *channel_latest(void)

@@ -159,7 +159,7 @@ void channel_wait_room(lua_State *L, uint64_t number, const char *what,
 /* Do not read it until channel_resume(): too many of its calls wait. */
 void channel_throttle(struct channel *c);
 void channel_resume(struct channel *c);
-/* Where the next message is likely to come from. */
-void channel_expect(struct channel *c);
+/* Where the next message is likely to come from; @answer: it was asked. */
+void channel_expect(struct channel *c, bool answer);
 /* The one that had a message last, or NULL. */
 struct channel *channel_latest(void);

@@ -45,6 +45,11 @@
 #define LIMIT_RIGHT	 16
 #define LIMIT_RIGHT_MOST (1U << 20)
 
+/* Answers that take longer are waited for by asking about all: alarms would
+ * end too many waits for one. And SIGIO is then held for so many times that. */
+#define LIMIT_QUICK_NS	 (LIMIT_HOLD_NS / 8)
+#define LIMIT_HOLD_WAITS 8
+
 /* The longest that the alarm is set for: then it is set again. */
 #define LIMIT_ALARM_NS (3600 * 1000000000ULL)
 

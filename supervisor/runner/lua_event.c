@@ -441,7 +441,7 @@ static int l_pull(lua_State *L)
 		}
 		task_check_wait(L);
 		if (c)
-			channel_expect(c);
+			channel_expect(c, false);
 		event_pull_begin(box, types);
 		in_time = task_wait(L, "os.pull", deadline_ns);
 		event_pull_end(box);

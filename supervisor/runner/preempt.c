@@ -52,6 +52,7 @@ static volatile sig_atomic_t all_due;  /* sockets were not asked about since */
 static volatile sig_atomic_t wanted;   /* the alarm is for the hook, too */
 static uint64_t alarm_ns;	       /* when, if it is set … */
 static uint64_t alarm_after_ns;	       /* … and for how long it was */
+static uint64_t hold_ns = LIMIT_HOLD_NS; /* how long SIGIO is held, at most */
 
 /* --- the hook ---------------------------------------------------------------
  */
@@ -257,8 +258,8 @@ void preempt_update(void)
 	uint64_t after_ns = need_ns(), due_ns = timer_earliest(), now_ns;
 
 	wanted = after_ns != TIMER_NEVER || due_ns != TIMER_NEVER;
-	if (held && after_ns > LIMIT_HOLD_NS)
-		after_ns = LIMIT_HOLD_NS;
+	if (held && after_ns > hold_ns)
+		after_ns = hold_ns;
 	if (after_ns == TIMER_NEVER && due_ns == TIMER_NEVER)
 		return;
 	/* One that is set, and near, is soon enough but for a deadline. */
@@ -301,6 +302,13 @@ static void have_alarm_within_hold(void)
 	now_ns = clock_ns();
 	if (!alarm_set || alarm_ns > now_ns + LIMIT_HOLD_NS)
 		set_alarm(now_ns, LIMIT_HOLD_NS);
+}
+
+void preempt_hold(uint64_t ns)
+{
+	hold_ns = ns < LIMIT_HOLD_NS	  ? LIMIT_HOLD_NS
+		  : ns < LIMIT_QUANTUM_NS ? ns
+					  : LIMIT_QUANTUM_NS;
 }
 
 bool preempt_wait_begin(void)

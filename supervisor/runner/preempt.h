@@ -16,6 +16,7 @@
 
 #include <lua.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* A Lua state that runs, on the C stack of whoever runs it. */
 struct running {
@@ -47,6 +48,11 @@ void preempt_soon(void);
  * held back, since each costs more than the message that it tells of. */
 void preempt_sleep_begin(bool links);
 void preempt_sleep_end(void);
+
+/* Hold them for so long once Lua goes on, in nanoseconds: a process whose calls
+ * take their time is not hurt by looking up as late. It stays between
+ * LIMIT_HOLD_NS and the quantum. */
+void preempt_hold(uint64_t ns);
 
 /* Around a wait for one socket, which an alarm ends within LIMIT_HOLD_NS.
  * False: something is due before, or it is time to ask about all. */

@@ -209,7 +209,7 @@ bool relay_call(struct channel *c, const struct wire_message *m)
 	s->relay = call;
 	served_count(s);
 	n_relayed++;
-	channel_expect(to); /* the answer is likely the next to come */
+	channel_expect(to, true); /* the answer is likely the next to come */
 	return true;
 }
 

@@ -10,7 +10,9 @@
  * Asking costs as much as half a message. So who turns out to talk with one
  * other, time after time, waits in the receiving of its messages. An alarm
  * ends that each millisecond, and then all are asked about. When another turns
- * out to have waited meanwhile, it takes longer until that is done again.
+ * out to have waited meanwhile, it takes longer until that is done again. Where
+ * answers take long, most of those waits would be ended so: there all are asked
+ * about at once, until answers are quick again.
  */
 
 #include "runner/watch.h"
@@ -46,10 +48,15 @@ static bool in_callback;
  * else who said last that more is likely; how often in a row that was right. */
 static struct watch *expected, *last, *calling;
 static bool expected_first; /* and was not called since it was named */
+static bool asked;	    /* it has been asked, and will answer */
 static unsigned n_right, n_needed = LIMIT_RIGHT;
 static unsigned n_worked;
 static bool may_wait;
 static bool doubtful; /* somebody may have more, and did not look */
+
+/* Since when an answer is waited for, and how long the last ones took. */
+static uint64_t asked_ns;
+static uint64_t lasted_ns;
 
 /* Those that are being called: a callback may remove any of them. */
 static struct watch *batch[LIMIT_READY_WATCHES];
@@ -139,8 +146,10 @@ void watch_remove(struct watch *w)
 	for (unsigned i = 0; i < n_batch; i++)
 		if (batch[i] == w)
 			batch[i] = NULL;
-	if (expected == w)
+	if (expected == w) {
 		expected = NULL;
+		asked = false;
+	}
 	if (calling == w)
 		calling = NULL;
 	if (last == w)
@@ -173,9 +182,10 @@ void watch_set(struct watch *w, bool reading, bool writing)
 	}
 }
 
-void watch_expect(struct watch *w)
+void watch_expect(struct watch *w, bool answer)
 {
 	expected = w->fd >= 0 ? w : NULL;
+	asked = expected && answer;
 	expected_first = expected;
 }
 
@@ -191,6 +201,7 @@ void watch_worked(bool likely)
 	if (likely)
 		last = calling;
 	expected = NULL;
+	asked = false;
 }
 
 void watch_doubt(void)
@@ -404,21 +415,39 @@ static void judge(void)
 	n_right = 0;
 }
 
+/* A short wait after long ones may be the exception. */
+static void answer_took(uint64_t ns)
+{
+	lasted_ns = ns > lasted_ns / 2 ? ns : lasted_ns / 2;
+	asked_ns = 0;
+}
+
+static bool takes_long(void)
+{
+	return asked && lasted_ns > LIMIT_QUICK_NS;
+}
+
 static void ask(bool wait)
 {
 	struct timespec buf;
 	const struct timespec *t = time_left(wait, &buf);
 
+	if (wait && asked && !asked_ns)
+		asked_ns = clock_ns();
 	preempt_ask_all();
 	doubtful = false;
-	if (wait)
+	if (wait) {
+		preempt_hold(asked ? lasted_ns * LIMIT_HOLD_WAITS : 0);
 		preempt_sleep_begin(watch_are_links());
+	}
 	if (uses_epoll && list_empty(&fd_waiters) && whole.fd < 0)
 		ask_epoll(t);
 	else
 		ask_poll(t);
 	if (wait)
 		preempt_sleep_end();
+	if (asked_ns && n_batch > 0)
+		answer_took(clock_ns() - asked_ns);
 	judge();
 	call_batch();
 }
@@ -468,6 +497,8 @@ static bool wait_for(struct watch *w)
 		n_right++;
 	else if (!preempt_all_due()) /* it is one that cannot wait */
 		n_right = 0;
+	else if (asked && w == expected)
+		answer_took(LIMIT_HOLD_NS);
 	preempt_wait_end();
 	return true;
 }
@@ -490,9 +521,11 @@ void watch_sleep(void)
 	if (in_callback)
 		return;
 	preempt_signalled(true);
-	if (w && wait_for(w))
+	if (takes_long())
+		list_remove(&expected->again); /* asking tells of it, too */
+	else if (w && wait_for(w))
 		return;
-	if (expected && expected_first && !preempt_all_due())
+	if (expected && expected_first && !takes_long() && !preempt_all_due())
 		call_expected();
 	else if (!watch_call_timers() && !call_agains())
 		ask(true);

@@ -41,8 +41,9 @@ void watch_remove(struct watch *w);
 void watch_set(struct watch *w, bool reading, bool writing);
 
 /* The next time that there is nothing to run, call @w before the kernel is
- * asked who is ready: it is likely the one. Once. */
-void watch_expect(struct watch *w);
+ * asked who is ready: it is likely the one. Once; and where it is an answer
+ * that is expected, not while answers have been slow. */
+void watch_expect(struct watch *w, bool answer);
 
 /* In a callback: there was something, and more of it is likely. */
 void watch_worked(bool likely);
