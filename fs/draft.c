@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/util.h"
 #include "fs/private.h"
+#include "fs/stat.h"
 
 /*
  * A draft points to its current text, a file in `.drafts` that carries all
@@ -249,6 +250,40 @@ int store_draft_fd(const struct store_draft *d)
 	return d->text->fd;
 }
 
+/* A content that is live may have been touched by its name. */
+static int mtime_of(const struct store_draft *d, int64_t *ret_mtime_ns)
+{
+	const struct store_text *t = d->text;
+	struct store_entry e;
+
+	if (!atomic_load(&t->committed) ||
+	    store_read_id(d->s, t->id, NULL, &e, NULL) < 0)
+		return text_mtime_ns(t, ret_mtime_ns);
+	*ret_mtime_ns = timespec_ns(&e.mtime);
+	return 0;
+}
+
+int store_draft_stat(const struct store_draft *d, struct stat *ret_stat)
+{
+	struct stat st = { 0 };
+	struct statx x;
+	int64_t mtime_ns;
+	int r;
+
+	r = stat_timeless(d->text->fd, &x);
+	if (r == 0)
+		r = mtime_of(d, &mtime_ns);
+	if (r < 0)
+		return r;
+	st.st_size = (off_t)x.stx_size;
+	st.st_blocks = (blkcnt_t)x.stx_blocks;
+	st.st_mtim.tv_sec = mtime_ns / 1000000000;
+	st.st_mtim.tv_nsec = mtime_ns % 1000000000;
+	st.st_atim = st.st_ctim = st.st_mtim;
+	*ret_stat = st;
+	return 0;
+}
+
 /* Make the current text one that may be written. @keep_bytes: its content
  * matters. */
 static int thaw(struct store_draft *d, bool keep_bytes)
@@ -295,6 +330,7 @@ ssize_t store_draft_write(struct store_draft *d, const void *data, size_t size,
 	n = pwrite(d->text->fd, data, size, offset);
 	if (n < 0)
 		return -errno;
+	d->text->mtime_ns = time_now_ns();
 	end = (uint64_t)offset + (uint64_t)n;
 	if (n > 0 && end > d->text->size_bytes)
 		text_count(d->text, end);
@@ -314,6 +350,7 @@ int store_draft_truncate(struct store_draft *d, uint64_t size)
 	d->dirty = true;
 	if (ftruncate(d->text->fd, (off_t)size) < 0)
 		return -errno;
+	d->text->mtime_ns = time_now_ns();
 	text_count(d->text, size);
 	return 0;
 }
@@ -334,7 +371,6 @@ int store_draft_fill(struct store_draft *d, int fd)
 
 int store_draft_utimens(struct store_draft *d, const struct timespec *mtime)
 {
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, *mtime };
 	int r;
 
 	/* Of a content that is live already only the times change. */
@@ -343,9 +379,7 @@ int store_draft_utimens(struct store_draft *d, const struct timespec *mtime)
 		return r == -ENOENT ? 0 : r;
 	}
 	r = thaw(d, true);
-	if (r < 0)
-		return r;
-	return futimens(d->text->fd, times) < 0 ? -errno : 0;
+	return r < 0 ? r : text_touch(d->text, mtime);
 }
 
 int store_draft_rename(struct store_draft *d, const char *name)

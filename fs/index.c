@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "base/util.h"
+#include "fs/stat.h"
 
 /*
  * `.index` is a head of 64 bytes and then records. Appending is the only
@@ -127,25 +128,25 @@ static int reload(struct index *ix)
 int index_follow(struct index *ix)
 {
 	uint64_t end;
-	struct stat st;
+	struct statx st;
 	int r;
 
-	if (fstat(ix->fd, &st) < 0)
-		return -errno;
-	if (st.st_nlink == 0 || (uint64_t)st.st_size < ix->tail) {
-		if (st.st_nlink > 0)
+	r = stat_timeless(ix->fd, &st);
+	if (r < 0)
+		return r;
+	if (st.stx_nlink == 0 || st.stx_size < ix->tail) {
+		if (st.stx_nlink > 0)
 			ix->lost = true;
 		r = reload(ix);
+		if (r == 0)
+			r = stat_timeless(ix->fd, &st);
 		if (r < 0)
 			return r;
-		if (fstat(ix->fd, &st) < 0)
-			return -errno;
 	}
-	if ((uint64_t)st.st_size <= ix->tail || ix->damaged)
+	if (st.stx_size <= ix->tail || ix->damaged)
 		return 0;
 
-	r = read_records(ix, ix->tail, (uint64_t)st.st_size, on_followed, ix,
-			 &end);
+	r = read_records(ix, ix->tail, st.stx_size, on_followed, ix, &end);
 	if (r < 0)
 		return r;
 	r = end > ix->tail;
@@ -323,15 +324,16 @@ static int keep_damaged(struct index *ix)
 
 int index_settle(struct index *ix)
 {
-	struct stat st;
+	struct statx st;
 	int r;
 
-	if (fstat(ix->fd, &st) < 0)
-		return -errno;
-	if ((uint64_t)st.st_size == ix->tail && !ix->damaged)
+	r = stat_timeless(ix->fd, &st);
+	if (r < 0)
+		return r;
+	if (st.stx_size == ix->tail && !ix->damaged)
 		return 0;
 	ix->lost = true;
-	if (ix->damaged || (uint64_t)st.st_size > ix->tail + TORN_BYTES) {
+	if (ix->damaged || st.stx_size > ix->tail + TORN_BYTES) {
 		r = keep_damaged(ix);
 		if (r < 0)
 			return r;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "fs/publish.h"
+#include "fs/stat.h"
 
 /*
  * A plan reads, hashes and numbers; it moves nothing. Changes of one batch are
@@ -89,20 +90,23 @@ static int plan_text(struct batch *b, struct step *step)
 {
 	const struct store_text *t = step->change->text;
 	struct record *rec = &step->rec;
-	struct stat st;
+	struct statx st;
 	void *bytes;
 	ssize_t n;
 	int r;
 
 	if (atomic_load(&t->committed))
 		return -EINVAL;
-	if (fstat(t->fd, &st) < 0)
-		return -errno;
+	r = stat_timeless(t->fd, &st);
+	if (r < 0)
+		return r;
 	rec->id = t->id;
 	rec->draft_id = t->draft_id;
-	rec->ino = st.st_ino;
-	rec->size_bytes = (uint64_t)st.st_size;
-	rec->mtime_ns = timespec_ns(&st.st_mtim);
+	rec->ino = st.stx_ino;
+	rec->size_bytes = st.stx_size;
+	r = text_mtime_ns(t, &rec->mtime_ns);
+	if (r < 0)
+		return r;
 	if (rec->size_bytes > b->s->file_limit_bytes)
 		return -EFBIG;
 	step->apart =

@@ -61,6 +61,7 @@ struct store_text {
 	atomic_uint_fast64_t version; /* that it became, or 0 */
 	uint64_t id, draft_id;
 	atomic_uint_fast64_t size_bytes; /* counted in plain_bytes */
+	int64_t mtime_ns; /* 0: its file tells; set before it is frozen */
 	enum store_dir dir;
 	int fd;
 	bool leave;
@@ -119,6 +120,10 @@ int text_new(struct store *s, uint64_t draft_id, enum store_dir dir,
 int text_fill(struct store_text *t, int fd);
 /* Its bytes, for the quota; 0 when they are counted elsewhere from now on. */
 void text_count(struct store_text *t, uint64_t size);
+/* When it was written last, or what utimens set; the file's own time, which is
+ * not asked for (stat_timeless()), is a clock tick off. */
+int text_mtime_ns(const struct store_text *t, int64_t *ret_mtime_ns);
+int text_touch(struct store_text *t, const struct timespec *mtime);
 void text_file(const struct store_text *t, char ret_file[DRAFT_NAME_BYTES]);
 
 /* draft.c */

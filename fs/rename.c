@@ -39,7 +39,6 @@ static void text_freep(struct store_text **t)
 static int copy_text(struct store *s, enum store_dir dir, const char *to,
 		     const struct store_entry *e, struct store_text **ret_text)
 {
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, e->mtime };
 	_cleanup_(fd_closep) int fd = -1;
 	struct store_text *text = NULL;
 	int r;
@@ -49,7 +48,7 @@ static int copy_text(struct store *s, enum store_dir dir, const char *to,
 		r = store_text_from_fd(s, dir, to, fd, &text);
 	if (r < 0 || !text)
 		return r;
-	(void)!futimens(text->fd, times);
+	(void)text_touch(text, &e->mtime);
 	*ret_text = text;
 	return 0;
 }

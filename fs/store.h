@@ -234,8 +234,10 @@ const char *store_draft_name(const struct store_draft *d);
 bool store_draft_dirty(const struct store_draft *d);
 /* The version last made from it, 0 if none. */
 uint64_t store_draft_version(const struct store_draft *d);
-/* To read and fstat: the draft's own, valid until the next write. */
+/* To read: the draft's own, valid until the next write. */
 int store_draft_fd(const struct store_draft *d);
+/* Its size, blocks and times, which are those that the version will have. */
+int store_draft_stat(const struct store_draft *d, struct stat *ret_stat);
 
 ssize_t store_draft_write(struct store_draft *d, const void *data, size_t size,
 			  off_t offset);

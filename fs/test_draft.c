@@ -122,6 +122,80 @@ static void test_a_draft_survives_its_process(void)
 	store_free(s);
 }
 
+static struct timespec time_of(const struct store_draft *d)
+{
+	struct stat st = { 0 };
+
+	(void)store_draft_stat(d, &st);
+	return st.st_mtim;
+}
+
+static void check_same_time(struct timespec a, struct timespec b)
+{
+	CHECK_EQ(a.tv_sec, b.tv_sec);
+	CHECK_EQ(a.tv_nsec, b.tv_nsec);
+}
+
+static int publish(struct store *s, struct store_draft *d, const char *name,
+		   struct store_entry *ret)
+{
+	struct store_change c = { .dir = DIR_PROGRAMS, .name = name };
+	int r;
+
+	r = store_draft_freeze(d, &c.text);
+	if (r == 0)
+		r = store_commit(s, &c, 1);
+	store_text_free(c.text);
+	*ret = c.ret_entry;
+	return r < 0 ? r : c.result;
+}
+
+/* Verify that a draft tells the time that its version has, also when its
+ * process is gone, its time is set, or the version is touched by its name. */
+static void test_a_draft_has_the_time_of_its_version(void)
+{
+	const struct timespec set = { 1234567890, 5 },
+			      later = { 2000000000, 6 };
+	struct store *s = fresh();
+	struct store_entry e = { 0 };
+	struct store_writer writer = { 0 };
+	struct timespec before, told;
+	struct store_draft *d;
+	struct stat st = { 0 };
+	uint64_t id = 0;
+
+	clock_gettime(CLOCK_REALTIME, &before);
+	CHECK_EQ(store_draft_new(s, DIR_PROGRAMS, "a", 0, &d), 0);
+	CHECK_EQ(store_draft_write(d, "1234", 4, 0), 4);
+	told = time_of(d);
+	CHECK(told.tv_sec > before.tv_sec ||
+	      (told.tv_sec == before.tv_sec && told.tv_nsec >= before.tv_nsec));
+	CHECK_EQ(store_draft_stat(d, &st), 0);
+	CHECK_EQ(st.st_size, 4);
+	CHECK_EQ(publish(s, d, "a", &e), 0);
+	check_same_time(e.mtime, told);
+	check_same_time(time_of(d), told);
+	CHECK_EQ(store_touch(s, DIR_PROGRAMS, "a", &later), 0);
+	check_same_time(time_of(d), later);
+	CHECK_EQ(store_rename(s, DIR_PROGRAMS, "a", "c", false, &writer, &e),
+		 0);
+	check_same_time(e.mtime, later);
+	store_draft_free(d);
+
+	CHECK_EQ(store_draft_new(s, DIR_PROGRAMS, "b", 0, &d), 0);
+	id = store_draft_id(d);
+	CHECK_EQ(store_draft_write(d, "1234", 4, 0), 4);
+	CHECK_EQ(store_draft_utimens(d, &set), 0);
+	check_same_time(time_of(d), set);
+	store_draft_leave(d);
+	CHECK_EQ(store_draft_reopen(s, id, &d), 0);
+	check_same_time(time_of(d), set);
+	CHECK_EQ(publish(s, d, "b", &e), 0);
+	check_same_time(e.mtime, set);
+	store_draft_free(d);
+	store_free(s);
+}
+
 /* Verify that both limits refuse, and what was there stays. */
 static void test_limits(void)
 {
@@ -244,6 +318,7 @@ int main(void)
 	RUN(test_a_draft_goes_on_in_a_copy);
 	RUN(test_a_frozen_text_does_not_change);
 	RUN(test_a_draft_survives_its_process);
+	RUN(test_a_draft_has_the_time_of_its_version);
 	RUN(test_limits);
 	RUN(test_plain_files);
 	RUN(test_a_batch);

@@ -19,6 +19,30 @@ void text_count(struct store_text *t, uint64_t size)
 	atomic_fetch_add(&t->s->plain_bytes, size - before);
 }
 
+int text_mtime_ns(const struct store_text *t, int64_t *ret_mtime_ns)
+{
+	struct stat st;
+
+	if (t->mtime_ns) {
+		*ret_mtime_ns = t->mtime_ns;
+		return 0;
+	}
+	if (fstat(t->fd, &st) < 0)
+		return -errno;
+	*ret_mtime_ns = timespec_ns(&st.st_mtim);
+	return 0;
+}
+
+int text_touch(struct store_text *t, const struct timespec *mtime)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, *mtime };
+
+	if (futimens(t->fd, times) < 0)
+		return -errno;
+	t->mtime_ns = timespec_ns(mtime);
+	return 0;
+}
+
 void text_file(const struct store_text *t, char ret_file[DRAFT_NAME_BYTES])
 {
 	draft_name(t->draft_id, t->id, t->dir, t->name, ret_file);
@@ -76,6 +100,7 @@ int text_new(struct store *s, uint64_t draft_id, enum store_dir dir,
 	if (t->fd < 0)
 		return -errno;
 	flock(t->fd, LOCK_SH | LOCK_NB);
+	t->mtime_ns = time_now_ns();
 	*ret_text = steal(&t);
 	return 0;
 }
@@ -100,8 +125,10 @@ int text_fill(struct store_text *t, int fd)
 	/* It may have grown while it was copied. */
 	if (r == 0 && (uint64_t)st.st_size > t->s->file_limit_bytes)
 		r = -EFBIG;
-	if (r == 0)
+	if (r == 0) {
 		text_count(t, (uint64_t)st.st_size);
+		t->mtime_ns = time_now_ns();
+	}
 	return r;
 }
 
@@ -136,6 +163,7 @@ int store_text_from_bytes(struct store *s, enum store_dir dir, const char *name,
 	if (r < 0)
 		return r;
 	text_count(t, size);
+	t->mtime_ns = time_now_ns();
 	*ret_text = steal(&t);
 	return 0;
 }

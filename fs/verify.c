@@ -19,6 +19,7 @@
 #include "base/fd.h"
 #include "base/utf8.h"
 #include "base/util.h"
+#include "fs/stat.h"
 #include "fs/verify_message.h"
 
 /*
@@ -297,22 +298,23 @@ static int judge(const struct verify_reply *reply, const char *name,
 int verifier_ask(struct verifier *v, enum store_dir dir, const char *name,
 		 int fd, uint32_t *ret_ticket)
 {
-	struct stat st;
+	struct statx st;
 	uint32_t seq;
 	int r;
 
 	if (!name_valid(name))
 		return -EINVAL;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_size > VERIFY_TEXT_BYTES) {
+	r = stat_timeless(fd, &st);
+	if (r < 0)
+		return r;
+	if (st.stx_size > VERIFY_TEXT_BYTES) {
 		*ret_ticket = 0; /* needs no asking */
 		return 0;
 	}
 	do {
 		seq = atomic_fetch_add(&v->seq, 1) + 1;
 	} while (seq == 0);
-	r = send_request(v, seq, dir, name, fd, (size_t)st.st_size);
+	r = send_request(v, seq, dir, name, fd, st.stx_size);
 	if (r < 0)
 		return r == -ECONNRESET ? -EPIPE : r;
 	*ret_ticket = seq;

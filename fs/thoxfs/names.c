@@ -128,11 +128,11 @@ static int publish_plain(struct thoxfs *fs, fuse_req_t req, enum store_dir dir,
 	return 1;
 }
 
-static int copy_to_plain(struct thoxfs *fs, int from, int to)
+static int copy_to_plain(struct thoxfs *fs, int from,
+			 const struct timespec *mtime, int to)
 {
+	const struct timespec times[2] = { *mtime, *mtime };
 	char data[65536];
-	struct stat st;
-	struct timespec times[2];
 	off_t at = 0;
 	ssize_t n;
 
@@ -142,10 +142,8 @@ static int copy_to_plain(struct thoxfs *fs, int from, int to)
 			return (int)n;
 		at += n;
 	}
-	if (n < 0 || fstat(from, &st) < 0)
+	if (n < 0)
 		return -errno;
-	times[0] = st.st_atim;
-	times[1] = st.st_mtim;
 	return futimens(to, times) < 0 ? -errno : 0;
 }
 
@@ -174,7 +172,7 @@ static int withdraw_to_plain(struct thoxfs *fs, fuse_req_t req,
 		return r;
 	r = plain_fd(fs, p, &fd);
 	if (r == 0)
-		r = copy_to_plain(fs, live, fd);
+		r = copy_to_plain(fs, live, &entry.mtime, fd);
 	plain_release(fs, p);
 	job = r == 0 ? job_new(JOB_REMOVE, dir, from) : NULL;
 	if (!job) {

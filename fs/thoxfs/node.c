@@ -170,8 +170,9 @@ static int stat_draft(struct thoxfs *fs, fuse_ino_t ino, struct stat *ret_stat)
 	r = draft_get(fs, node_id(ino), &d);
 	if (r < 0)
 		return r;
-	if (fstat(store_draft_fd(d->store), &backing) < 0)
-		return -errno;
+	r = store_draft_stat(d->store, &backing);
+	if (r < 0)
+		return r;
 	node_stat_file(fs, ino, store_draft_dir(d->store),
 		       store_draft_name(d->store), &backing, ret_stat);
 	return 0;
