@@ -193,6 +193,32 @@ static bool is_over_bound(void)
 	       (droppable_bytes > LIMIT_EVENT_BYTES && n_droppable > 1);
 }
 
+/* The word that some were lost is to go: another of the same name says it,
+ * too, or this one stays to have more added. True: it may go. */
+static bool add_to_other(struct event *e)
+{
+	struct mp_bytes name = { e->name, e->name_size };
+	struct event *other = find_lost(e->context, name);
+
+	if (other)
+		other->number += e->number;
+	else if (!recent_lost[next_lost])
+		remember_lost(e);
+	return !is_recent_lost(e);
+}
+
+static bool make_room(struct event *e)
+{
+	switch (e->type) {
+	case EV_PUSH:
+		return !turn_into_lost(e);
+	case EV_LOST:
+		return add_to_other(e);
+	default:
+		return true;
+	}
+}
+
 /* The oldest go, for the tasks that have not taken them yet. */
 static void keep_bound(void)
 {
@@ -204,7 +230,7 @@ static void keep_bound(void)
 	{
 		if (e->type == EV_CALL || is_recent_lost(e))
 			continue;
-		if (e->type != EV_PUSH || !turn_into_lost(e))
+		if (make_room(e))
 			unlist(e);
 		if (!is_over_bound())
 			return;
@@ -349,8 +375,8 @@ void event_lost(struct context *c, struct mp_bytes name, uint64_t count)
 		return;
 	}
 	e->number = count;
+	remember_lost(e); /* first: nothing may be added to one that went */
 	append(e);
-	remember_lost(e);
 }
 
 void event_on_push(struct channel *c, struct link_message *raw,

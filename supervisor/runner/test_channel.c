@@ -4,6 +4,7 @@
  */
 
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -12,6 +13,7 @@
 #include "base/tap.h"
 #include "rpc/control.h"
 #include "rpc/status.h"
+#include "runner/limits.h"
 #include "runner/play_links.h"
 
 /* Serves its first context: echoes, tells what a context is, and is slow. */
@@ -343,6 +345,49 @@ static void test_a_flood(void)
 	end();
 }
 
+/* Sends pushes of @name, each with the word that one before it was lost. */
+static void push_with_lost(struct link *l, const char *name, unsigned count)
+{
+	while (count-- > 0) {
+		mp_writer_init_heap(&w);
+		wire_begin_push(&w, name, strlen(name), true);
+		mp_write_array(&w, 0);
+		mp_write_map(&w, 1);
+		mp_write_str(&w, "lost");
+		mp_write_uint(&w, 1);
+		CHECK_EQ(link_send_wait(l, w.data, w.used, NULL, 0), 0);
+		mp_writer_deinit(&w);
+	}
+}
+
+/* Verify that of what is said to be lost none is lost itself. */
+static void test_lost_pushes_are_counted(void)
+{
+	static const char text[] = "local ctx <const> = os.context()\n"
+				   "print('ready') io.stdout:flush()\n"
+				   "local call, total = os.pull('call'), 0\n"
+				   "while true do\n"
+				   "  local e = os.pull({'push', 'lost'}, 0)\n"
+				   "  if not e then break end\n"
+				   "  total = total + (e.count or 1)\n"
+				   "end\n"
+				   "os.answer(call.cid, 0, tostring(total))\n"
+				   "os.pull('terminate')\n";
+	struct link l;
+	char total[64];
+
+	begin(text);
+	open_holder(&l, false);
+	push_with_lost(&l, "news", 3 * LIMIT_EVENTS);
+	begin_call(1, "total");
+	mp_write_array(&w, 0);
+	send_written(&l);
+	CHECK_EQ(answer_of(&l, 1, total, sizeof(total)), STATUS_OK);
+	CHECK_EQ(atoi(total), 6 * LIMIT_EVENTS);
+	link_deinit(&l);
+	end();
+}
+
 /* Verify that a total over the limit ends the link before memory is had. */
 static void test_too_large(void)
 {
@@ -424,6 +469,7 @@ int main(void)
 	RUN(test_numbers_lead_nowhere);
 	RUN(test_contexts_that_nobody_gets);
 	RUN(test_a_flood);
+	RUN(test_lost_pushes_are_counted);
 	RUN(test_too_large);
 	RUN(test_what_would_not_fit);
 	RUN(test_thoxd_makes_no_sense);
