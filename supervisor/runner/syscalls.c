@@ -108,8 +108,11 @@ const struct syscall_row syscall_rows[] = {
 	 * (RLIMIT_FSIZE) */
 	{ SCMP_SYS(pread64), BOTH, "reads of the stream", 0, { { 0 } } },
 	{ SCMP_SYS(pwrite64), BOTH, "writes of the stream", 0, { { 0 } } },
-	{ SCMP_SYS(fstat), BOTH, "is it still its name's file, how large", 0,
-	  { { 0 } } },
+	{ SCMP_SYS(statx), BOTH, "is it still its name's file, how large; of "
+	  "what it was handed, by no path", 3,
+	  { EQ(1, 0), INT(2, AT_EMPTY_PATH),
+	    INT(3, STATX_NLINK | STATX_SIZE) } },
+	{ SCMP_SYS(fstat), BOTH, "the same, before Linux 6.11", 0, { { 0 } } },
 
 	/* time; a negative clock would read another process's */
 	{ SCMP_SYS(clock_gettime), BOTH, "os.clock, os.time", 1,
