@@ -478,6 +478,54 @@ storage_is_without() {
 	LUA
 }
 
+@test "pieces of the stream are collected, though not one by one, and not past the ceiling" {
+	program=pieces keeps <<-'LUA'
+		local cycles, most = 0, 0
+		local function count()
+		  setmetatable({}, { __gc = function() cycles = cycles + 1; count() end })
+		end
+		local s <close> = storage.stream()
+		s:write(("x"):rep(1 << 20))
+		for i = 1, 40 do s:seek("set"); s:read(1 << 18) end
+		count()
+		for i = 1, 200 do
+		  s:seek("set", (i & 3) << 18)
+		  is(#s:read(1 << 18), 1 << 18)
+		  most = math.max(most, collectgarbage("count"))
+		end
+		assert(s.file and cycles >= 10 and cycles <= 80, cycles)
+		assert(most < 4096, most)
+
+		-- who has stopped the collector has it stopped
+		collectgarbage("stop")
+		cycles = 0
+		for i = 1, 20 do s:seek("set"); s:read(1 << 18) end
+		is(cycles, 0)
+		assert(collectgarbage("count") > 5120)
+		collectgarbage("restart")
+
+		-- what is held is nobody's to collect
+		local held = {}
+		for i = 1, 60 do
+		  s:seek("set")
+		  held[i] = s:read(1 << 18)
+		end
+		for i = 1, 60 do is(held[i], held[1]) end
+	LUA
+	# A program that lives with little memory does not end sooner for it.
+	thoxctl store put programs/tight - <<-'LUA'
+		local s = require("storage").stream()
+		s:write(("x"):rep(1 << 20))
+		for i = 1, 2000 do
+		  s:seek("set")
+		  assert(#s:read(1 << 18) == 1 << 18)
+		end
+		assert(s.file)
+		print("through")
+	LUA
+	thox-exec --memory 4M tight 2>&1 | grep -x through
+}
+
 @test "the stream is read, written, sought and cut" {
 	keeps <<-'LUA'
 		is(storage.get(), nil)

@@ -17,6 +17,7 @@ struct allocator {
 	unsigned refused;
 	void *prepared; /* the next new block of exactly prepared_bytes */
 	size_t prepared_bytes;
+	size_t placed_bytes;	 /* of what was prepared and was not freed */
 	void (*exhausted)(void); /* does not return */
 };
 
@@ -32,10 +33,11 @@ void allocator_discharge(struct allocator *a, size_t bytes);
 
 /*
  * A block that is filled before Lua asks for it: the next new one of exactly
- * @bytes. NULL: it would not be had. In the end it is either Lua's, or freed by
+ * @bytes, in which a page begins after @head_bytes, an odd number of words.
+ * NULL: it would not be had. In the end it is either Lua's, or freed by
  * allocator_unprepare().
  */
-void *allocator_prepare(struct allocator *a, size_t bytes);
+void *allocator_prepare(struct allocator *a, size_t bytes, size_t head_bytes);
 void allocator_unprepare(struct allocator *a);
 
 /* lua_Alloc; @context is the struct allocator. */

@@ -105,6 +105,10 @@
 #define LIMIT_LOADED_BLOCK_BYTES (256 << 10)
 #define LIMIT_HEAP_BLOCK_BYTES	 (4 << 20)
 
+/* Pieces of a stream that do not hurry the collector, as long as those that
+ * are held are no more than this. */
+#define LIMIT_UNCOUNTED_BYTES ((size_t)3 << 19)
+
 /* --- contexts and calls --- */
 
 /* A message that this process takes: what hello says. */

@@ -22,6 +22,7 @@
 #include "base/util.h"
 #include "runner/channel.h"
 #include "runner/context.h"
+#include "runner/limits.h"
 #include "runner/runner.h"
 
 #define FILE_TYPE   "thox.file"
@@ -91,7 +92,8 @@ static size_t read_at(int fd, char *data, size_t size, uint64_t offset)
 	return done;
 }
 
-/* What Lua keeps before the bytes of a long string; 0: that is not known. */
+/* What Lua keeps before the bytes of a long string; 0: that is not known, or
+ * no number of bytes that allocator_prepare() takes. */
 static size_t head_bytes;
 
 static void learn_head(lua_State *L)
@@ -106,15 +108,33 @@ static void learn_head(lua_State *L)
 	took = a->used_bytes - before;
 	lua_pop(L, 1);
 	lua_gc(L, LUA_GCRESTART);
-	if (took > sizeof(text) && took < 2 * sizeof(text))
+	if (took > sizeof(text) && took < 2 * sizeof(text) &&
+	    (took - sizeof(text) - 1) % (2 * sizeof(void *)) == sizeof(void *))
 		head_bytes = took - sizeof(text) - 1;
+}
+
+/*
+ * Lua goes by bytes: in a small heap a large string is a collection, which
+ * takes a seventh of what reading it takes. So as long as few are held, those
+ * that were read in place do not count. The ceiling is not met sooner: what is
+ * used at that moment is not half of it, and Lua lets no heap grow by more than
+ * its size before it collects. May run finalizers.
+ */
+static void spare_collector(lua_State *L, size_t size)
+{
+	const struct allocator *a = &runner.allocator;
+
+	if (a->placed_bytes <= LIMIT_UNCOUNTED_BYTES &&
+	    a->used_bytes <= a->limit_bytes / 2 && lua_gc(L, LUA_GCISRUNNING))
+		lua_gc(L, LUA_GCSTEP, -(int)(size / 1024));
 }
 
 /*
  * A large piece is read to where its string is going to be: Lua is given that
  * block when it asks for one, and copies the bytes to where they are, which is
  * nothing. Where it asks for another size, such as at the end of the file, it
- * copies them from there to there.
+ * copies them from there to there. The bytes begin with a page: to some places
+ * just behind a page's begin the kernel copies at a fifth of its speed.
  */
 static bool push_in_place(lua_State *L, int fd, size_t size, uint64_t offset)
 {
@@ -123,12 +143,15 @@ static bool push_in_place(lua_State *L, int fd, size_t size, uint64_t offset)
 	size_t done;
 
 	if (head_bytes > 0 && size < SIZE_MAX - head_bytes)
-		block = allocator_prepare(a, head_bytes + size + 1);
+		block = allocator_prepare(a, head_bytes + size + 1, head_bytes);
 	if (!block)
 		return false;
 	done = read_at(fd, block + head_bytes, size, offset);
 	lua_pushlstring(L, block + head_bytes, done);
-	allocator_unprepare(a);
+	if (a->prepared)
+		allocator_unprepare(a);
+	else
+		spare_collector(L, size);
 	return true;
 }
 

@@ -6,10 +6,14 @@
 #include <lualib.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/tap.h"
+#include "base/util.h"
 #include "runner/allocator.h"
 #include "runner/limits.h"
+
+#define HEAD (3 * sizeof(void *)) /* of prepared blocks */
 
 static unsigned exhausted;
 
@@ -51,8 +55,8 @@ static void test_prepared(void)
 	char *p, *q;
 
 	allocator_init(&a, 1000, on_exhausted);
-	CHECK(!allocator_prepare(&a, 1001));
-	p = allocator_prepare(&a, 600);
+	CHECK(!allocator_prepare(&a, 1001, HEAD));
+	p = allocator_prepare(&a, 600, HEAD);
 	CHECK(p);
 	CHECK_EQ(a.used_bytes, 0);
 	p[599] = 'x';
@@ -66,11 +70,61 @@ static void test_prepared(void)
 	CHECK_EQ(a.used_bytes, 600);
 	allocator_unprepare(&a); /* nothing is */
 	CHECK(!allocator_call(&a, q, 600, 0));
-	p = allocator_prepare(&a, 100);
+	p = allocator_prepare(&a, 100, HEAD);
 	CHECK(p);
-	p = allocator_prepare(&a, 200); /* in its stead */
+	p = allocator_prepare(&a, 200, HEAD); /* in its stead */
 	CHECK(p);
 	allocator_unprepare(&a);
+	CHECK_EQ(a.used_bytes, 0);
+}
+
+/* Verify that a page begins where it was asked for, whatever the size, and that
+ * such blocks are given back as others are, in any order. */
+static void test_place_of_prepared(void)
+{
+	struct allocator a;
+	char *p[20];
+
+	allocator_init(&a, 64 << 20, on_exhausted);
+	CHECK(!allocator_prepare(&a, SIZE_MAX, HEAD));
+	for (size_t i = 0; i < ARRAY_SIZE(p); i++) {
+		size_t size = 1 + i * i * 12345; /* up to huge pages */
+
+		p[i] = allocator_prepare(&a, size, HEAD);
+		CHECK(p[i]);
+		CHECK_EQ((uintptr_t)(p[i] + HEAD) % 4096, 0);
+		memset(p[i], 'x', size);
+		CHECK(allocator_call(&a, NULL, 4, size) == p[i]);
+	}
+	CHECK_EQ(a.placed_bytes, a.used_bytes);
+	for (size_t i = 0; i < ARRAY_SIZE(p); i += 2)
+		allocator_call(&a, p[i], 1 + i * i * 12345, 0);
+	for (size_t i = 1; i < ARRAY_SIZE(p); i += 2)
+		allocator_call(&a, p[i], 1 + i * i * 12345, 0);
+	CHECK_EQ(a.placed_bytes, 0);
+	CHECK_EQ(a.used_bytes, 0);
+}
+
+/* Verify that a prepared block that changes its size is one of the others, with
+ * what was in it. */
+static void test_resized_prepared(void)
+{
+	struct allocator a;
+	char *p;
+
+	allocator_init(&a, 10000, on_exhausted);
+	for (size_t size = 10; size <= 5000; size += 4990) {
+		p = allocator_prepare(&a, 2000, HEAD);
+		CHECK(p);
+		memset(p, 'x', 2000);
+		CHECK(allocator_call(&a, NULL, 4, 2000) == p);
+		p = allocator_call(&a, p, 2000, size);
+		CHECK(p);
+		CHECK_EQ(p[size < 2000 ? size - 1 : 1999], 'x');
+		CHECK_EQ(a.placed_bytes, 0);
+		CHECK_EQ(a.used_bytes, size);
+		allocator_call(&a, p, size, 0);
+	}
 	CHECK_EQ(a.used_bytes, 0);
 }
 
@@ -162,6 +216,8 @@ int main(void)
 {
 	RUN(test_ceiling_is_exact);
 	RUN(test_prepared);
+	RUN(test_place_of_prepared);
+	RUN(test_resized_prepared);
 	RUN(test_allow);
 	RUN(test_exhaustion);
 	RUN(test_lua_agrees);
