@@ -2,6 +2,7 @@
 # thoxctl logs: files in the form of thox-log(5), whoever wrote them.
 
 load helper
+load services
 
 setup() {
 	prepare_thox
@@ -23,7 +24,22 @@ setup() {
 
 teardown() {
 	[ -z "${follower:-}" ] || kill "$follower" 2>/dev/null || true
-	rm -rf "$THOX_DIR"
+	[ -z "${logd:-}" ] || kill -CONT "$logd" 2>/dev/null || true
+	stop_thox
+}
+
+# A service that prints and ends, and with its first run a thox-logd: $logd.
+define_once() {
+	install_program once 'print("said", ...)'
+	define once 'type = oneshot' 'program = once'
+	thoxctl start once
+	logd=$(pgrep -f "^[^ ]*/thox-logd $THOX_DIR/")
+}
+
+# connected N: so many are, to thoxd.
+connected() {
+	[ "$(grep -c "00010000 .* $THOX_DIR/run/control$" /proc/net/unix)" -eq 1 ] &&
+		[ "$(grep -c " $THOX_DIR/run/control$" /proc/net/unix)" -eq $((1 + $1)) ]
 }
 
 @test "the lines of several services come as one, by time" {
@@ -121,4 +137,34 @@ teardown() {
 	wait_until has_line "$THOX_DIR/out" later
 	[ "$(grep -c . "$THOX_DIR/out")" -eq 9 ]
 	[ "$(grep -c 'the last' "$THOX_DIR/out")" -eq 1 ]
+}
+
+@test "what a process printed before its end was known is shown" {
+	define_once
+	[ "$(thoxctl logs -o cat once)" = said ]
+	kill -STOP "$logd"
+	thoxctl start once
+	wait_until connected 0
+	thoxctl logs -o cat once >"$THOX_DIR/out" 3>&- &
+	follower=$!
+	wait_until connected 1
+	kill -CONT "$logd"
+	wait "$follower"
+	[ "$(cat "$THOX_DIR/out")" = $'said\nsaid' ]
+}
+
+@test "where thox-logd or thoxd hangs, logs are shown as far as they are written" {
+	local thoxd
+
+	define_once
+	[ "$(thoxctl logs -o cat once)" = said ]
+	kill -STOP "$logd"
+	thoxctl start once
+	[ "$(thoxctl logs -o cat once)" = said ]
+	thoxd=$(thoxctl --json status | jq .pid)
+	kill -STOP "$thoxd"
+	[ "$(thoxctl logs -o cat once)" = said ]
+	kill -CONT "$thoxd" "$logd"
+	thoxctl shutdown
+	[ "$(thoxctl logs -o cat once)" = $'said\nsaid' ]
 }

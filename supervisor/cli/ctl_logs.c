@@ -3,6 +3,7 @@
  *
  * Each service has a reader, and the lines that come next are in a heap. The
  * files are read themselves: logs can be read whether an instance runs or not.
+ * One that runs is asked to have in them what was printed so far.
  */
 
 #include "cli/ctl_logs.h"
@@ -517,6 +518,7 @@ int ctl_logs(struct ctl *ctl)
 	r = take_options(&l);
 	if (r != CTL_OK)
 		return r;
+	logs_settle(&ctl->in);
 	snprintf(path, sizeof(path), "%s/logs", ctl->in.state);
 	l.rootfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (l.rootfd < 0 && !(errno == ENOENT)) {

@@ -45,5 +45,10 @@ struct logs_tail {
 };
 size_t logs_tail(const struct logs_tail *t); /* how many there are */
 
+/* Wait until what was printed before is in the files, if there is somebody who
+ * knows, and that not long. Once: the next calls do nothing. */
+struct instance;
+void logs_settle(const struct instance *in);
+
 void logs_print(enum logs_output output, const char *service,
 		const struct line *line);

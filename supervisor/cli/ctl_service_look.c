@@ -310,6 +310,7 @@ static void print_logs(const struct ctl *ctl, const json_t *row)
 	json_t *in;
 	size_t i;
 
+	logs_settle(&ctl->in);
 	snprintf(base, sizeof(base), "%.*s", (int)strcspn(name, ":"), name);
 	json_array_foreach(json_object_get(row, "instances"), i, in)
 		print_crash(ctl, base, in);

@@ -28,6 +28,13 @@
 #define STREAMS_MAX 65536U
 #define BUCKETS	    4096U /* a power of two */
 #define SYNCS_MAX   16U
+#define SYNC_TURNS  8U /* of a stream, at most, to read what a pipe holds */
+
+struct sync {
+	uint64_t token;
+	unsigned turns; /* of all that had something when it came; 0: these
+			 * are not known yet */
+};
 
 struct logd {
 	struct link link;
@@ -39,7 +46,7 @@ struct logd {
 	struct list ready; /* their turn comes, in this order */
 	struct list slow;  /* over their rate */
 	struct list files;
-	uint64_t syncs[SYNCS_MAX]; /* tokens to answer when none is ready */
+	struct sync syncs[SYNCS_MAX]; /* to answer, the oldest first */
 	unsigned n_syncs;
 	bool ended;
 };
@@ -243,9 +250,7 @@ static int take_sync(struct logd *d, uint64_t token)
 {
 	if (d->n_syncs == SYNCS_MAX)
 		return -EPROTO;
-	d->syncs[d->n_syncs++] = token;
-	/* what was written into a pipe before this was sent has been noticed
-	 * when the events of this moment have */
+	d->syncs[d->n_syncs++] = (struct sync){ .token = token };
 	return 0;
 }
 
@@ -286,11 +291,23 @@ static void on_link(struct logd *d)
 		d->ended = true;
 }
 
-static void answer_syncs(struct logd *d)
+/*
+ * What was written into a pipe before one was sent has been noticed when there
+ * were no more events than these; it is in its file when nobody is ready, or
+ * after so many turns: others may go on writing for ever.
+ */
+static void answer_syncs(struct logd *d, int events)
 {
-	for (unsigned i = 0; i < d->n_syncs; i++)
-		tell(d, LOGD_SYNCED, d->syncs[i]);
-	d->n_syncs = 0;
+	bool idle = events == 0 && list_empty(&d->ready);
+	unsigned done = 0;
+
+	for (unsigned i = 0; i < d->n_syncs && events < EVENTS; i++)
+		d->syncs[i].turns++;
+	while (done < d->n_syncs &&
+	       (idle || d->syncs[done].turns >= SYNC_TURNS))
+		tell(d, LOGD_SYNCED, d->syncs[done++].token);
+	d->n_syncs -= done;
+	memmove(d->syncs, d->syncs + done, d->n_syncs * sizeof(d->syncs[0]));
 }
 
 /* --- the loop ---------------------------------------------------------------
@@ -319,7 +336,7 @@ static int wait_for_events(struct logd *d)
 		wait_ms = 50;
 	n = epoll_pwait(d->epoll_fd, events, EVENTS, wait_ms, NULL);
 	if (n < 0)
-		return errno == EINTR ? 0 : -errno;
+		return errno == EINTR ? EVENTS : -errno; /* there may be more */
 	for (int i = 0; i < n; i++)
 		if (events[i].data.ptr)
 			make_ready(d, events[i].data.ptr);
@@ -374,8 +391,8 @@ int logd_serve(int link_fd, int root_fd, int journal_fd)
 		wake_slow(&d);
 		r = wait_for_events(&d);
 		round_of_turns(&d);
-		if (r == 0 && list_empty(&d.ready))
-			answer_syncs(&d);
+		if (r >= 0)
+			answer_syncs(&d, r);
 	}
 	return r < 0 ? r : 0;
 }

@@ -292,6 +292,48 @@ static unsigned count_files(const char *service)
 	return n;
 }
 
+/* Verify that somebody who never stops printing keeps nobody from the answer,
+ * and that what others printed before is there then. */
+static void test_flood(void)
+{
+	const struct options flood = { .service = "flood",
+				       .keep = 1,
+				       .rotate_bytes = 4096 };
+	const struct options quiet = { .service = "quiet" };
+	char text[4096];
+	int p[2], q[2];
+	pid_t child;
+
+	begin();
+	make_pipe(p);
+	make_pipe(q);
+	hand_over(1, &flood, p[0]);
+	hand_over(2, &quiet, q[0]);
+	memset(text, 'x', sizeof(text));
+	text[sizeof(text) - 1] = '\n';
+	child = fork();
+	if (child == 0)
+		for (;;)
+			if (write(p[1], text, sizeof(text)) < 0)
+				_exit(1);
+	for (int i = 0; i < 50; i++) {
+		char line[32], wanted[40];
+
+		snprintf(line, sizeof(line), "quiet %d\n", i);
+		put(q[1], line);
+		CHECK(sync_all());
+		snprintf(wanted, sizeof(wanted), " %s", line);
+		CHECK_EQ(count(read_log("quiet"), wanted), 1);
+	}
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	close(p[0]);
+	close(p[1]);
+	close(q[0]);
+	close(q[1]);
+	end(0);
+}
+
 /* Verify that files are rotated by size and only so many are kept. */
 static void test_rotation(void)
 {
@@ -449,6 +491,7 @@ int main(void)
 	RUN(test_lines);
 	RUN(test_long_line);
 	RUN(test_killed);
+	RUN(test_flood);
 	RUN(test_rotation);
 	RUN(test_rate);
 	RUN(test_full);

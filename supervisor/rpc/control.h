@@ -353,6 +353,8 @@ enum control_kind {
  *              means every process of that program or service; NOT_FOUND: none
  *   mount      {dir?} -> {dir}      dir is absolute
  *   unmount    {dir?} -> {dir}
+ *   logs.sync  {} -> nil: when what services have printed is in their logs;
+ *              late, or never, if thox-logd is
  *   label      {name?} -> {label}     with a name: that is it from now on
  *   bus        {} -> [{name, pid, program, service, fallback, calls?}, …]
  *   tree       {} -> [{pid, parent (0: nobody), name, program, service,

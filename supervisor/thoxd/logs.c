@@ -225,6 +225,8 @@ static int on_message(struct peer *p, struct link_message *m)
 		s = find(l, number);
 		if (s)
 			drop(l, s);
+	} else if (kind == LOGD_SYNCED) {
+		logs_sync_answered(l, number);
 	}
 	return 0;
 }
@@ -247,6 +249,7 @@ static void on_process_exit(struct process *p, const struct process_exit *exit)
 
 	peer_close(&l->peer);
 	l->linked = l->running = false;
+	logs_sync_lost(l);
 	if (s->ended)
 		return;
 	log_warnx("thox-logd pid=%d ended (wait status 0x%x)%s", (int)exit->pid,
@@ -277,6 +280,7 @@ static void on_spawned(void *user, pid_t pid, int pidfd, int error)
 		return; /* it has ended already */
 	l->linked = true;
 	list_each(s, after, &l->streams, list) hand_over(l, s);
+	logs_sync_ask(l);
 }
 
 static int start(struct logs *l)
@@ -450,6 +454,7 @@ void logs_init(struct logs *l, struct server *s)
 {
 	*l = (struct logs){ .server = s, .most = streams_most() };
 	list_init(&l->streams);
+	list_init(&l->syncs);
 	ev_timer_init(&l->again, on_again, AGAIN_S, 0.);
 	l->process.pidfd = -1;
 }

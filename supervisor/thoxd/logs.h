@@ -37,9 +37,12 @@ struct logs {
 	unsigned n_streams;
 	unsigned most; /* streams at a time */
 	uint64_t last_number;
-	bool running;	/* thox-logd was asked for, or is there */
-	bool linked;	/* streams can be handed over */
-	double started; /* loop time */
+	bool running;	   /* thox-logd was asked for, or is there */
+	bool linked;	   /* streams can be handed over */
+	double started;	   /* loop time */
+	struct list syncs; /* struct logs_sync, the oldest first */
+	uint64_t last_token;
+	bool syncing; /* the last one was not answered yet */
 	struct process process;
 	struct peer peer;
 	ev_timer again;
@@ -69,7 +72,26 @@ int logs_open(struct logs *l, const char *service, const char *instance,
 	      uint64_t *ret_number, int *ret_writer);
 void logs_pid(struct logs *l, uint64_t number, pid_t pid);
 
+/*
+ * Somebody who waits until all that was printed is in the files. thox-logd may
+ * be long, or dead: whoever waits sees to it that it is not for ever.
+ */
+struct logs_sync {
+	struct list list;
+	uint64_t token; /* 0: thox-logd was not asked yet */
+	void (*done)(struct logs_sync *sync); /* it may be freed then */
+};
+/* True: it is done, and @sync is not used. Else @done is called, unless
+ * list_remove(&sync->list) is before that. */
+bool logs_sync(struct logs *l, struct logs_sync *sync);
+
 /* All that was printed is in the files, and everybody who prints has ended:
  * what the end of thoxd waits for. */
 bool logs_settled(const struct logs *l);
 void logs_end(struct logs *l);
+
+/* --- logs_sync.c, for logs.c --- */
+
+void logs_sync_ask(struct logs *l); /* thox-logd is there */
+void logs_sync_answered(struct logs *l, uint64_t token);
+void logs_sync_lost(struct logs *l); /* … and it is not any more */

@@ -201,6 +201,65 @@ static int do_trace(struct request *q)
 	return STATUS_OK;
 }
 
+/* --- the logs -------------------------------------------------------------
+ */
+
+/* A command that waits for the logs. */
+struct logs_request {
+	struct list list; /* of the server's */
+	struct logs_sync sync;
+	struct client *client;
+	uint64_t id;
+};
+
+static void logs_request_free(struct logs_request *w)
+{
+	list_remove(&w->list);
+	list_remove(&w->sync.list);
+	free(w);
+}
+
+static void on_logs_synced(struct logs_sync *sync)
+{
+	struct logs_request *w = container_of(sync, struct logs_request, sync);
+	struct request q = { .server = w->client->server,
+			     .client = w->client,
+			     .id = w->id,
+			     .fd = -1 };
+
+	logs_request_free(w);
+	request_reply(&q, STATUS_OK);
+}
+
+static void logs_client_gone(const struct client *c)
+{
+	struct logs_request *w, *after;
+
+	list_each(w, after, &c->server->logs_requests, list)
+	{
+		if (w->client == c)
+			logs_request_free(w);
+	}
+}
+
+static int do_logs_sync(struct request *q)
+{
+	struct logs_request *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return request_complain(q, STATUS_ERROR, "%s",
+					strerror(ENOMEM));
+	w->client = q->client;
+	w->id = q->id;
+	w->sync.done = on_logs_synced;
+	if (logs_sync(&q->server->logs, &w->sync)) {
+		free(w);
+		return STATUS_OK;
+	}
+	list_append(&q->server->logs_requests, &w->list);
+	return REQUEST_LATER;
+}
+
 /* --- the mount and the end ------------------------------------------------
  */
 
@@ -278,6 +337,7 @@ void request_client_gone(struct client *c)
 		list_remove(&w->list);
 		free(w);
 	}
+	logs_client_gone(c);
 	services_client_gone(&c->server->services, c);
 }
 
@@ -402,6 +462,9 @@ static const struct command commands[] = {
 	{ "mount", do_mount, 0, "mount the store" },
 	{ "unmount", do_unmount, 0, "unmount the store" },
 	{ "tree", do_tree, 0, "who started whom" },
+	{ "logs.sync", do_logs_sync, 0,
+	  "wait until what was printed can be "
+	  "read" },
 	{ "label", do_label, 0, "this machine's label" },
 	{ "service.start", service_request_order, SERVICE_START,
 	  "start services" },

@@ -383,6 +383,7 @@ void server_init(struct server *s, const struct instance *instance)
 	list_init(&s->runs);
 	list_init(&s->backgrounds);
 	list_init(&s->mount_requests);
+	list_init(&s->logs_requests);
 	list_init(&s->principals);
 	holdings_init(s);
 	bus_init(s);

@@ -67,7 +67,8 @@ struct server {
 	uid_t last_uid;
 
 	struct list mount_requests; /* those that wait for the mount */
-	struct list runs;	    /* from their acceptance to their result */
+	struct list logs_requests; /* … until what was printed is in the logs */
+	struct list runs;	   /* from their acceptance to their result */
 	unsigned n_runs;
 	struct transient starts; /* what they need until they are started */
 	unsigned top_next;	 /* place in them, of top.c */
