@@ -27,6 +27,8 @@ static const char *const texts[STATEMENTS] = {
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
 	[SET] = "INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?)",
+	[REPLACE] = "UPDATE keys SET value = ?2, version = ?3, expires = ?4 "
+		    "WHERE key = ?1",
 	[REMOVE] = "DELETE FROM keys WHERE key = ?",
 	[SET_META] = "UPDATE storage SET version = ?, bytes = ?, count = ?, "
 		     "skew_ms = ?, boot = ?",

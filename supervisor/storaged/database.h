@@ -55,6 +55,7 @@ struct change {
 	int64_t expires_ms;
 	void *user;
 	bool sync;
+	bool replaces; /* it is probably there; only faster when it is so */
 };
 
 /* What one transaction writes; immutable while a worker has it. */

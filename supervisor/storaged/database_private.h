@@ -18,6 +18,7 @@ enum statement {
 	COMMIT,
 	ROLLBACK,
 	SET,
+	REPLACE,
 	REMOVE,
 	SET_META,
 	SHIFT,

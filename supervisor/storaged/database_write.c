@@ -64,15 +64,16 @@ static void bind_value(sqlite3_stmt *s, int at, const struct blob *value)
 	database_bind_bytes(s, at, raw);
 }
 
-static int write_change(struct database *db, const struct change *c)
+static int write_row(struct database *db, enum statement which,
+		     const struct change *c)
 {
 	sqlite3_stmt *s;
-	int r = database_statement(db, c->value ? SET : REMOVE, &s);
+	int r = database_statement(db, which, &s);
 
 	if (r < 0)
 		return r;
 	database_bind_bytes(s, 1, c->key);
-	if (c->value) {
+	if (which != REMOVE) {
 		bind_value(s, 2, c->value);
 		sqlite3_bind_int64(s, 3, (int64_t)c->version);
 		if (c->expires_ms)
@@ -81,6 +82,22 @@ static int write_change(struct database *db, const struct change *c)
 			sqlite3_bind_null(s, 4);
 	}
 	return finish(db, s);
+}
+
+/* To put a row in another's place is cheaper than to look for one in the way,
+ * remove it and make a new one. */
+static int write_change(struct database *db, const struct change *c)
+{
+	int r;
+
+	if (!c->value)
+		return write_row(db, REMOVE, c);
+	if (c->replaces) {
+		r = write_row(db, REPLACE, c);
+		if (r < 0 || sqlite3_changes(db->sqlite) > 0)
+			return r;
+	}
+	return write_row(db, SET, c);
 }
 
 /* As SQLite orders them; what was first is first among equals. */

@@ -100,7 +100,9 @@ static struct change *change_of(struct keys *k, struct entry *e)
 	e->dirty = k->serial;
 	e->change = (uint32_t)b->count;
 	c = &b->changes[b->count++];
-	*c = (struct change){ .key = entry_key(e), .user = e };
+	*c = (struct change){ .key = entry_key(e),
+			      .user = e,
+			      .replaces = e->value != NULL };
 	b->bytes += e->key_size;
 	return c;
 }

@@ -932,7 +932,7 @@ static void test_failed_commit(void)
 	settle();
 	/* The record refuses the row: as good as a disk that does. */
 	snprintf(command, sizeof(command),
-		 "sqlite3 '%s' \"CREATE TRIGGER no BEFORE INSERT ON keys "
+		 "sqlite3 '%s' \"CREATE TRIGGER no BEFORE UPDATE ON keys "
 		 "BEGIN SELECT RAISE(ABORT, 'no'); END\"",
 		 path);
 	CHECK_EQ(system(command), 0);
