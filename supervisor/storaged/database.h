@@ -63,6 +63,7 @@ struct batch {
 	struct change *changes;
 	size_t count, capacity;
 	size_t bytes;
+	size_t written; /* of the changes, so many, by database_begin() */
 	uint64_t serial;
 	int64_t shift_ms; /* move all older `expires` by this first */
 	struct database_meta meta;
@@ -94,6 +95,10 @@ int database_next_due(struct database *db, int64_t wall_ms,
 
 /* writing: all of it, synced, or nothing */
 int database_commit(struct database *db, const struct batch *b);
+/* Write what @b has so far ahead of its commit, which is to be the next thing
+ * that is done with @db; or @db is closed, and nothing of it was there. When it
+ * fails, nothing was written, and database_commit() may be tried. */
+int database_begin(struct database *db, struct batch *b);
 /* Move what was committed from the WAL into the file, if it is worth it;
  * @all: also when it is not, and the last one to close then leaves one file
  * alone. What readers are in the way of is left. */

@@ -35,6 +35,7 @@ struct database {
 	int64_t page_bytes;
 	struct database_meta meta; /* as this one committed it */
 	bool has_meta;
+	bool begun; /* a transaction, by database_begin() */
 };
 
 /* What SQLite's @code means; unless it is a success, its words are kept. */

@@ -114,17 +114,19 @@ static int by_key(const void *a, const void *b)
 	return order != 0 ? order : (x > y) - (x < y);
 }
 
-/* In the order of keys, so that each page is taken up once. */
+/* Those that were not written yet, in the order of keys, so that each page is
+ * taken up once. */
 static int write_changes(struct database *db, const struct batch *b)
 {
-	const struct change **order = calloc(b->count + 1, sizeof(*order));
+	size_t n = b->count - b->written;
+	const struct change **order = calloc(n + 1, sizeof(*order));
 	int r = order ? 0 : -ENOMEM;
 
-	for (size_t i = 0; r == 0 && i < b->count; i++)
-		order[i] = &b->changes[i];
+	for (size_t i = 0; r == 0 && i < n; i++)
+		order[i] = &b->changes[b->written + i];
 	if (r == 0)
-		qsort(order, b->count, sizeof(*order), by_key);
-	for (size_t i = 0; r == 0 && i < b->count; i++)
+		qsort(order, n, sizeof(*order), by_key);
+	for (size_t i = 0; r == 0 && i < n; i++)
 		r = write_change(db, order[i]);
 	free(order);
 	return r;
@@ -181,13 +183,49 @@ static void grow_ahead(const struct database *db)
 		wal_grow(wal, used);
 }
 
-int database_commit(struct database *db, const struct batch *b)
+static int begin(struct database *db)
 {
-	int r = run(db, BEGIN);
+	int r = db->begun ? 0 : run(db, BEGIN);
+
+	if (r == 0 && !db->begun)
+		grow_ahead(db);
+	return r;
+}
+
+/* The reason is that of what failed before. */
+static void roll_back(struct database *db)
+{
+	char why[REASON_BYTES];
+
+	db->begun = false;
+	if (sqlite3_get_autocommit(db->sqlite))
+		return;
+	memcpy(why, database_reason(), sizeof(why));
+	(void)run(db, ROLLBACK);
+	memcpy(database_reason_buffer(), why, sizeof(why));
+}
+
+int database_begin(struct database *db, struct batch *b)
+{
+	int r = begin(db);
 
 	if (r < 0)
 		return r;
-	grow_ahead(db);
+	db->begun = true;
+	r = write_changes(db, b);
+	b->written = r < 0 ? 0 : b->count;
+	if (r < 0)
+		roll_back(db);
+	return r;
+}
+
+int database_commit(struct database *db, const struct batch *b)
+{
+	int r = begin(db);
+
+	if (r < 0)
+		return r;
+	/* Also of what was written ahead, by the old time. */
 	if (b->shift_ms)
 		r = shift(db, b->shift_ms);
 	if (r == 0)
@@ -198,13 +236,9 @@ int database_commit(struct database *db, const struct batch *b)
 		r = run(db, COMMIT);
 	db->has_meta = r == 0;
 	db->meta = b->meta;
-	if (r < 0 && !sqlite3_get_autocommit(db->sqlite)) {
-		char why[REASON_BYTES];
-
-		memcpy(why, database_reason(), sizeof(why));
-		(void)run(db, ROLLBACK);
-		memcpy(database_reason_buffer(), why, sizeof(why));
-	}
+	db->begun = false;
+	if (r < 0)
+		roll_back(db);
 	return r;
 }
 

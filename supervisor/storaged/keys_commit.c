@@ -37,6 +37,7 @@
 #define SKEW_MS 1000
 
 static void launch(struct keys *k);
+static bool may_commit_here(const struct keys *k);
 static void on_done(struct job *j);
 static void set_aside(struct keys *k);
 
@@ -115,6 +116,17 @@ static bool hesitates(const struct keys *k)
 	       clock_ns() - k->urgent_ns < k->took_ns / HESITATE_PART;
 }
 
+/* What has come already is written while others are about to: in the end the
+ * sync alone is to be waited for. */
+static void write_ahead(struct keys *k)
+{
+	if (!k->filling || k->filling->written == k->filling->count ||
+	    !may_commit_here(k))
+		return;
+	if (database_begin(k->writer, k->filling) < 0)
+		k->took_ns = 0; /* a worker shall try */
+}
+
 static void on_impatient(struct ev_loop *loop, ev_idle *watcher, int events)
 {
 	(void)loop;
@@ -131,8 +143,10 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int events)
 	(void)events;
 	list_each(k, after, &env->due, due)
 	{
-		if (hesitates(k))
+		if (hesitates(k)) {
+			write_ahead(k);
 			continue;
+		}
 		list_remove(&k->due);
 		if (k->damage && !k->busy)
 			set_aside(k);

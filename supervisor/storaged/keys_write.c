@@ -93,6 +93,8 @@ static struct change *change_of(struct keys *k, struct entry *e)
 
 	if (e->dirty == k->serial) {
 		c = &b->changes[e->change];
+		if (b->written > e->change) /* it is to be written again */
+			b->written = e->change;
 		b->bytes -= c->value ? c->value->size : 0;
 		blob_unref(c->value);
 		return c;

@@ -1103,6 +1103,34 @@ static void test_batch_in_any_order(void)
 	end();
 }
 
+/* Verify that what is written while others are waited for, and then changes
+ * again, is kept as it was in the end. */
+static void test_written_ahead(void)
+{
+	fresh();
+	CHECK_EQ(put("gone", 1), 0);
+	keys_flush(&keys);
+	settle();
+	for (uint8_t n = 1; n <= 50; n++) {
+		uint8_t next = n + 1;
+
+		keys.expected = 3; /* as if so many had called */
+		keys.took_ns = 1900000;
+		CHECK_EQ(put_value("a", &n, 1, 0, true), 0);
+		CHECK_EQ(put_value("gone", &n, 1, 0, true), 0);
+		ev_run(loop, EVRUN_NOWAIT);
+		CHECK_EQ(put_value("b", &n, 1, 0, true), 0);
+		CHECK_EQ(put_value("a", &next, 1, 0, true), 0);
+		CHECK_EQ(put_value("gone", NULL, 0, 0, true), 0);
+		settle();
+	}
+	CHECK_EQ(n_lost, 0);
+	crash();
+	begin();
+	CHECK_STR(list(""), "a=51 b=50 ");
+	end();
+}
+
 /* Verify that compaction gives the space of removed keys back. */
 static void test_compact(void)
 {
@@ -1176,6 +1204,7 @@ int main(void)
 	RUN(test_one_file);
 	RUN(test_wal_grows_ahead);
 	RUN(test_batch_in_any_order);
+	RUN(test_written_ahead);
 	RUN(test_compact);
 	remove_dir();
 	return tap_done();
