@@ -368,6 +368,7 @@ void job_submit(struct thoxfs *fs, struct job *job)
 	/* One at work takes this one next, with all that come meanwhile. */
 	if (!c->running)
 		pthread_cond_signal(&c->wake);
+	fs->woke_committer = !c->running;
 }
 
 /* Wait for jobs, keeping the store tidy meanwhile; false at the end. */

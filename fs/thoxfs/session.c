@@ -57,20 +57,23 @@ static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
 
 /*
  * Who has just been answered most often asks again at once, and to be woken
- * for that costs more than all else in a request: look for a moment first.
+ * for that costs more than all else in a request: look for a moment first,
+ * unless he waits for the committer, which was just woken and shall have the
+ * processor.
  * The descriptor does not block, so that a look is also the reading.
  */
 static ssize_t io_read(int fd, void *data, size_t size, void *userdata)
 {
+	const struct thoxfs *fs = userdata;
+	bool looks = spins && !fs->woke_committer;
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	uint64_t until = 0;
 	ssize_t n;
 
-	(void)userdata;
 	while ((n = read(fd, data, size)) < 0 && errno == EAGAIN) {
-		if (spins && !until)
+		if (looks && !until)
 			until = clock_ns() + SPIN_NS;
-		else if ((!spins || clock_ns() >= until) && poll(&p, 1, -1) < 0)
+		else if ((!looks || clock_ns() >= until) && poll(&p, 1, -1) < 0)
 			return -1;
 	}
 	return n;
@@ -93,6 +96,7 @@ static void process(struct thoxfs *fs, const struct fuse_buf *buf)
 
 	pthread_mutex_lock(&fs->lock);
 	fs->resent = header && header->unique & UNIQUE_RESENT;
+	fs->woke_committer = false;
 	fuse_session_process_buf(fs->session, buf);
 	pthread_mutex_unlock(&fs->lock);
 }

@@ -53,6 +53,7 @@ struct thoxfs {
 
 	/* of the request that the loop works on */
 	bool resent; /* it was sent to another thoxfs before */
+	bool woke_committer;
 
 	/* see lookup_exact_next() */
 	pid_t exact_tid;
