@@ -88,22 +88,52 @@ show_log() {
 	done >&2
 }
 
+# untraced COMMAND...: Bats notes where it is before each command, in some 0.4 ms:
+# nearly all of the time of a loop. Who fails in it is said to have failed where
+# it was called. Without errexit.
+untraced() {
+	local ended=0 # not `status`, which `run` sets
+
+	: "${bats_tracing:=$(trap -p DEBUG)}"
+	trap - DEBUG
+	"$@" || ended=$?
+	eval "$bats_tracing"
+	return "$ended"
+}
+
 # PIDs of all processes of this THOX_DIR's instance: those that have it in
 # their environment, and all of their sessions (a runner may have none).
 thox_processes() {
+	untraced find_thox_processes
+}
+
+find_thox_processes() {
 	local file pid session own
 
-	own=$(ps -o sid= -p $$)
+	own=$(session_of $$)
 	for file in $(grep -lzxF "THOX_DIR=$THOX_DIR" /proc/[0-9]*/environ 2>/dev/null); do
 		pid=${file//[!0-9]/}
 		[[ $(<"/proc/$pid/comm") == thox* ]] || continue
 		echo "$pid"
-		session=$(ps -o sid= -p "$pid")
-		[[ $session == "$own" ]] || thox_sessions+=" ${session// /} "
+		session=$(session_of "$pid")
+		if [[ $session -gt 0 && $session != "$own" &&
+			$thox_sessions != *" $session "* ]]; then
+			thox_sessions+=" $session "
+		fi
 	done 2>/dev/null
-	ps -eo pid=,sid= | while read -r pid session; do
-		[[ $thox_sessions != *" $session "* ]] || echo "$pid"
-	done
+	# of all processes: the names, which stand in parentheses, left out
+	cat /proc/[0-9]*/stat 2>/dev/null | awk -v sessions="$thox_sessions" '
+		{ pid = $1; sub(/.*\) /, "") }
+		index(sessions, " " $4 " ") { print pid }'
+}
+
+session_of() {
+	local stat
+
+	stat=$(<"/proc/$1/stat") || return
+	# after the name: state, parent, group, session
+	read -r _ _ _ stat _ <<<"${stat##*) }"
+	echo "$stat"
 }
 
 thox_mounts() {
@@ -148,6 +178,19 @@ sweep() {
 	done
 }
 
+# jq takes 40 ms to start, which is most of what many tests did: a plain path
+# is followed without it.
+jq() {
+	local last=${*: -1}
+
+	if [[ ($# -eq 1 || $# -eq 2 && $1 == -r) &&
+		$last =~ ^(\.[a-z_0-9]+|\.?\[[0-9]+\])+( // [0-9]+)?$ ]]; then
+		lua5.4 "${THOX_SOURCE_DIR:-$BATS_TEST_DIRNAME/..}/tests/at.lua" "$@"
+	else
+		command jq "$@"
+	fi
+}
+
 # --- programs ----------------------------------------------------------------
 
 # install_program NAME [TEXT]: into the store, from stdin without TEXT. Needs
@@ -181,16 +224,22 @@ is_not_running() {
 
 # --- conditions --------------------------------------------------------------
 
-# wait_until COMMAND...: poll it, with a deadline.
+# wait_until COMMAND...: poll it, with a deadline; more rarely the longer it
+# takes.
 wait_until() {
-	local deadline=$((SECONDS + WAIT_SECONDS))
+	untraced poll_until "$@"
+}
+
+poll_until() {
+	local deadline=$((SECONDS + WAIT_SECONDS)) pauses=(0.02 0.02 0.03 0.04 0.06)
 
 	until "$@" >/dev/null 2>&1; do
 		if ((SECONDS >= deadline)); then
 			echo "waited in vain for: $*" >&2
 			return 1
 		fi
-		sleep 0.02
+		sleep "${pauses[0]:-0.1}"
+		pauses=("${pauses[@]:1}")
 	done
 }
 
