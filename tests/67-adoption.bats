@@ -70,31 +70,24 @@ start_nodes() {
 	thoxctl start 'node*'
 }
 
-# calls_of I: how many it has made; fails when one has failed.
-calls_of() {
-	local answer
-
-	answer=$(thoxctl --json call "n$1.count") || return 1
-	[[ $(jq '.[1]' <<<"$answer") -eq 0 ]] || {
-		echo "a call of node$1 failed: $answer" >&2
-		return 1
-	}
-	jq '.[0]' <<<"$answer"
-}
-
-calls_more_than() {
-	[[ $(calls_of "$1") -gt $2 ]]
-}
-
-# Each of them goes on calling, and nothing has failed.
+# nodes_go_on N: each of them goes on calling, and no call has failed. One
+# program asks them all, so that they have the processor.
 nodes_go_on() {
-	local i before
+	thox-exec --timeout "$WAIT_SECONDS"s -e '
+		local rpc = require "rpc"
 
-	for ((i = 1; i <= $1; i++)); do
-		before=$(calls_of "$i")
-		wait_until calls_more_than "$i" "$((before + 5))"
-		calls_of "$i" >/dev/null
-	done
+		local function calls_of(i)
+			local calls, failed, why = rpc["n" .. i].count()
+			assert(failed == 0, "a call of node" .. i .. " failed: " .. why)
+			return calls
+		end
+
+		for i = 1, arg[1] do
+			local before = calls_of(i)
+			repeat os.sleep(0.02) until calls_of(i) > before + 5
+			calls_of(i)
+		end
+	' "$1"
 }
 
 @test "twenty services that call one another go on when thoxd is killed" {
