@@ -53,19 +53,22 @@ offset_of() {
 # there, and give the state that is found to check_state, with `done` as $1 when
 # the writer had said that it was done.
 kill_everywhere() {
+	untraced kill_at_each "$@"
+}
+
+kill_at_each() {
 	local calls call n said
 	mapfile -t calls < <(calls_of "$@")
-	[[ ${#calls[@]} -gt 20 ]]
+	[[ ${#calls[@]} -gt 20 ]] || return 1
 	for call in "${calls[@]}"; do
 		n=$((${call#* } + $(offset_of "${call% *}")))
 		call=${call% *}
 		rm -rf "$root"
-		prepare "$root"
+		prepare "$root" || return 1
 		said=$(strace -f -qq -o /dev/null -e trace="$call" \
 			-e inject="$call:signal=KILL:when=$n" \
 			"$writer" "$root" "$@" 2>/dev/null) || true
-		run "$writer" "$root" state
-		[[ $status -eq 0 ]] || {
+		output=$("$writer" "$root" state 2>&1) || {
 			echo "killed at $call number $n: $output" >&2
 			return 1
 		}
@@ -74,7 +77,7 @@ kill_everywhere() {
 			return 1
 		}
 		# And it goes on from there.
-		"$writer" "$root" put after "$dir/old" >/dev/null
+		"$writer" "$root" put after "$dir/old" >/dev/null || return 1
 	done
 	# The last call was after the end of it all.
 	check_state "done"
