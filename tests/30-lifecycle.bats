@@ -108,7 +108,7 @@ stop_waiting() { exec 9>&-; }
 
 @test "a zygote's death is logged with its PID and its cause" {
 	thox-exec -e 'return 1'
-	zygote=$(thoxctl status --json | jq '.zygotes[0].pid')
+	zygote=$(thoxctl status --json | gojq '.zygotes[0].pid')
 	kill -KILL "$zygote"
 	wait_until has_line "$THOX_DIR/state/thoxd.log" \
 		"zygote pid=$zygote of runtime 'native': the zygote of runtime 'native' died of signal 9"

@@ -212,7 +212,7 @@ verifiers() {
 	run -1 timeout 20 cp "$mnt/programs/hello" "$mnt/programs/other"
 	assert_output_has "Read-only file system"
 	run -0 thoxctl status --json
-	[[ $(jq .store_writable <<<"$output") == false ]]
+	[[ $(gojq .store_writable <<<"$output") == false ]]
 	thoxctl shutdown
 	wait_until umount --quiet "$THOX_DIR/store"
 }

@@ -16,7 +16,7 @@ teardown() {
 		exec 8<>"$THOX_DIR/silent" 9<>"$THOX_DIR/out"
 		thox-exec -e "print(1) io.stdout:flush() io.read(1)" <&8 >&9 &
 		read -r _ <&9
-		p=$(thoxctl --json ps | jq ".[0].pid")
+		p=$(thoxctl --json ps | gojq ".[0].pid")
 		thoxctl status "$p"; thoxctl kill "$p"; wait'
 	assert_output_has "namespace user:" "own"
 	[[ $output =~ no\ new\ privs:\ +1 ]]

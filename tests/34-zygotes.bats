@@ -128,11 +128,11 @@ has_zygotes() { [[ $(zygotes) -eq $1 ]]; }
 	wait_until has_line "$THOX_DIR/out" ready
 	# A sanitizer's memory is not shared.
 	if ! ldd "$THOX_LIBEXEC_DIR/thox-zygote" 2>&1 | grep -q asan; then
-		pid=$(thoxctl --json ps | jq '.[0].pid')
+		pid=$(thoxctl --json ps | gojq '.[0].pid')
 		faults=$(awk '{ print $10 }' "/proc/$pid/stat")
 		echo "$faults pages were written or mapped"
 		[ "$faults" -lt 400 ]
 	fi
-	thoxctl kill -- "$(thoxctl --json ps | jq '.[0].pid')"
+	thoxctl kill -- "$(thoxctl --json ps | gojq '.[0].pid')"
 	wait
 }

@@ -32,7 +32,7 @@ nobody_is_bound() {
 }
 
 no_links() {
-	[[ $(thoxctl --json status | jq .links) -eq 0 ]]
+	[[ $(thoxctl --json status | gojq .links) -eq 0 ]]
 }
 
 bound_are() {

@@ -49,7 +49,7 @@ at_most() {
 }
 
 links() {
-	thoxctl --json status | jq .links
+	thoxctl --json status | gojq .links
 }
 
 links_are() {
@@ -58,7 +58,7 @@ links_are() {
 
 # Each runner that waits is some of thoxd's descriptors.
 pool_is_full() {
-	[[ $(thoxctl --json status | jq '[.zygotes[].pool] | add') -eq 4 ]]
+	[[ $(thoxctl --json status | gojq '[.zygotes[].pool] | add') -eq 4 ]]
 }
 
 # Pages of its own, in KiB.
@@ -85,7 +85,7 @@ kill_node() {
 }
 
 name_is_free() {
-	! thoxctl --json bus | jq -e --arg name "$1" 'any(.name == $name)'
+	! thoxctl --json bus | gojq -e --arg name "$1" 'any(.name == $name)'
 }
 
 # All but the first, of whom one after the other is killed and replaced.
@@ -118,7 +118,7 @@ stops() {
 }
 
 only_the_first_is_there() {
-	[[ $(thoxctl --json bus | jq 'map(select(.name | startswith("mesh."))) | length') == 1 ]]
+	[[ $(thoxctl --json bus | gojq 'map(select(.name | startswith("mesh."))) | length') == 1 ]]
 }
 
 # The others, after all have stopped; and what they were to thoxd and the first.
@@ -137,7 +137,7 @@ all_end() {
 
 	echo "THOX_TEST_SEED=$THOX_TEST_SEED"
 	RANDOM=$THOX_TEST_SEED
-	thoxd=$(thoxctl --json status | jq .pid)
+	thoxd=$(thoxctl --json status | gojq .pid)
 	begin 0
 	wait_until has_line "${said[0]}" ready
 	first=$(runner_of 0)

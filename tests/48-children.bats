@@ -224,7 +224,7 @@ is_stopped() {
 	# another one, that may neither more nor less
 	run -126 thox-exec --deny other.** -r theirs -e 'print(theirs())'
 	# the next thoxd knows
-	kill -KILL "$(thoxctl --json status | jq .pid)"
+	kill -KILL "$(thoxctl --json status | gojq .pid)"
 	wait_until thoxctl label
 	run -126 thox-exec -r theirs -e 'print(theirs())'
 	run -0 thox-exec --deny secret.** -r theirs -e 'print(theirs())'
@@ -382,10 +382,10 @@ is_stopped() {
 		if os.run_code then os.sleep(30) end
 	LUA
 	start_client bomb
-	has_many() { (($(thoxctl --json ps | jq length) >= 41)); }
+	has_many() { (($(thoxctl --json ps | gojq length) >= 41)); }
 	wait_until has_many
 	for _ in 1 2 3 4 5; do
-		n=$(thoxctl --json ps | jq length)
+		n=$(thoxctl --json ps | gojq length)
 		((n <= most)) || most=$n
 	done
 	[ "$most" -eq 41 ] # itself, and those that come of it
@@ -405,7 +405,7 @@ is_stopped() {
 
 @test "a runtime that fails is told to whoever wanted a child under it, without a storm" {
 	thoxctl store put runtimes/broken - <<<'error("broken from the start")' >/dev/null
-	before=$(thoxctl --json status | jq .counters.zygotes)
+	before=$(thoxctl --json status | gojq .counters.zygotes)
 	run -0 thox-exec -e '
 		for _ = 1, 20 do
 		  local ok, why = pcall(os.run_code, "print(1)", {runtime = "broken"})
@@ -414,7 +414,7 @@ is_stopped() {
 		os.wait_exit(os.run_code("print([[others run]])"))'
 	[ "$output" = "others run" ]
 	# (it is tried again after one second, two more, four more)
-	after=$(thoxctl --json status | jq .counters.zygotes)
+	after=$(thoxctl --json status | gojq .counters.zygotes)
 	((after <= before + 4))
 }
 
@@ -447,7 +447,7 @@ is_stopped() {
 	run -0 thoxctl tree
 	assert_output_has "binds treetop" "context 1, held by $leaf" "─ $leaf leaf under native"
 	run -0 thoxctl --json tree
-	jq -e --argjson leaf "$leaf" '
+	gojq -e --argjson leaf "$leaf" '
 		(.[] | select(.pid == $leaf)) as $l |
 		(.[] | select(.pid == $l.parent)) |
 		.parent == 0 and .binds == ["treetop"] and .contexts == [{"context": 1, "holders": [$leaf]}]' <<<"$output"

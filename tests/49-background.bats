@@ -32,14 +32,14 @@ teardown_file() {
 teardown() {
 	local pid
 
-	for pid in $(thoxctl --json ps | jq '.[].pid'); do
+	for pid in $(thoxctl --json ps | gojq '.[].pid'); do
 		thoxctl kill "$pid" || true
 	done
 	end_clients
 }
 
 service_of() {
-	thoxctl --json ps | jq -r ".[] | select(.service == \"$1\") | .pid"
+	thoxctl --json ps | gojq -r ".[] | select(.service == \"$1\") | .pid"
 }
 
 serves_as() {
@@ -58,9 +58,9 @@ has_logged() {
 	assert_output_has binds
 	serves_as binds
 	run -0 thoxctl --json bus
-	[ "$(jq -r '.[] | select(.name == "here") | .service' <<<"$output")" = binds ]
+	[ "$(gojq -r '.[] | select(.name == "here") | .service' <<<"$output")" = binds ]
 	run -0 thoxctl --json tree
-	[ "$(jq -r '.[0].service' <<<"$output")" = binds ]
+	[ "$(gojq -r '.[0].service' <<<"$output")" = binds ]
 	run -0 thoxctl status "$(service_of binds)"
 	assert_output_has binds
 }
@@ -72,7 +72,7 @@ has_logged() {
 	[ "${#lines[@]}" -eq 3 ]
 	assert_output_has SERVICE "serves " "web:blue  running"
 	run -0 thoxctl --json list 'web:*'
-	jq -e --argjson pid "$(service_of web:blue)" 'length == 1 and .[0].transient and
+	gojq -e --argjson pid "$(service_of web:blue)" 'length == 1 and .[0].transient and
 		.[0].state == "running" and .[0].pid == $pid and .[0].program == "binds" and
 		.[0].provides == ["here"] and .[0].enabled == false and .[0].since_ms > 0' <<<"$output"
 	run -0 thoxctl status web:blue
@@ -112,7 +112,7 @@ has_logged() {
 	run -0 thoxctl start defined
 	run -0 thox-exec -d --name other defined
 	run -0 thoxctl --json stop defined other
-	jq -e 'map([.name, .ok, .state]) == [["defined", true, "inactive"], ["other", true, "inactive"]]' \
+	gojq -e 'map([.name, .ok, .state]) == [["defined", true, "inactive"], ["other", true, "inactive"]]' \
 		<<<"$output"
 	run -0 thoxctl --json ps
 	[ "$output" = "[]" ]
@@ -189,7 +189,7 @@ has_logged() {
 	run -0 thox-exec -d --name pool:a binds
 	run -0 thox-exec -d --name pool:b binds
 	run -0 thoxctl --json bus
-	[ "$(jq '[.[] | select(.name == "here")] | length' <<<"$output")" = 2 ]
+	[ "$(gojq '[.[] | select(.name == "here")] | length' <<<"$output")" = 2 ]
 	# another's is taken
 	run ! thox-exec -d binds
 	wait_until has_logged binds "bound already"
@@ -251,7 +251,7 @@ has_logged() {
 	run -0 --separate-stderr thox-exec -d --json --name rec binds
 	[ "$output" = rec ]
 	# shellcheck disable=SC2154 # of bats
-	jq -e '.service == "rec" and .reason == "background" and .exit == 0 and .pid > 1' <<<"$stderr"
+	gojq -e '.service == "rec" and .reason == "background" and .exit == 0 and .pid > 1' <<<"$stderr"
 }
 
 @test "it has no limit of time, but those that it is given" {
@@ -259,9 +259,9 @@ has_logged() {
 	wait_until no_process_runs
 	run -0 thox-exec -d binds
 	run -0 thoxctl --json status "$(service_of binds)"
-	[ "$(jq .limits.wall_ms <<<"$output")" = 0 ]
-	[ "$(jq .limits.cpu_ms <<<"$output")" = 0 ]
-	[ "$(jq .limits.memory_bytes <<<"$output")" -gt 0 ]
+	[ "$(gojq .limits.wall_ms <<<"$output")" = 0 ]
+	[ "$(gojq .limits.cpu_ms <<<"$output")" = 0 ]
+	[ "$(gojq .limits.memory_bytes <<<"$output")" -gt 0 ]
 }
 
 @test "--allow and --deny hold for it" {

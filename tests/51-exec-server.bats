@@ -144,15 +144,15 @@ request() {
 	ended "result:signal=9,reason=memory-limit,detail=x,name=hello,version=3,memory_bytes=99,user_us=7" --json hello
 	assert_status 137
 	[ "${stderr_lines[0]}" = "thox-exec: hello: x" ]
-	[ "$(jq -r .exit <<<"${stderr_lines[1]}")" = 137 ]
-	[ "$(jq -r .signal <<<"${stderr_lines[1]}")" = 9 ]
-	[ "$(jq -r .limit <<<"${stderr_lines[1]}")" = memory ]
-	[ "$(jq -r .version <<<"${stderr_lines[1]}")" = 3 ]
-	[ "$(jq -r .memory_bytes <<<"${stderr_lines[1]}")" = 99 ]
+	[ "$(gojq -r .exit <<<"${stderr_lines[1]}")" = 137 ]
+	[ "$(gojq -r .signal <<<"${stderr_lines[1]}")" = 9 ]
+	[ "$(gojq -r .limit <<<"${stderr_lines[1]}")" = memory ]
+	[ "$(gojq -r .version <<<"${stderr_lines[1]}")" = 3 ]
+	[ "$(gojq -r .memory_bytes <<<"${stderr_lines[1]}")" = 99 ]
 	serve hello receive receive $'refused:2:no "such"\n:x'
 	run -127 --separate-stderr thox-exec --json hello
-	[ "$(jq -r .reason <<<"${stderr_lines[-1]}")" = refused ]
-	[ "$(jq -r .exit <<<"${stderr_lines[-1]}")" = 127 ]
+	[ "$(gojq -r .reason <<<"${stderr_lines[-1]}")" = refused ]
+	[ "$(gojq -r .exit <<<"${stderr_lines[-1]}")" = 127 ]
 }
 
 @test "a server that goes away is named, with 125" {

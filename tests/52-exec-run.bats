@@ -136,10 +136,10 @@ ended_with() {
 	cd "$mnt/programs"
 	run --separate-stderr thox-exec --json ./mounted
 	# shellcheck disable=SC2154 # of bats
-	[ "$(jq -r .version <<<"$stderr")" = 1 ]
+	[ "$(gojq -r .version <<<"$stderr")" = 1 ]
 	printf 'return {}\n' >"$mnt/libraries/lib"
 	run --separate-stderr thox-exec --json ../libraries/lib
-	[ "$(jq -r .version <<<"$stderr")" = 0 ]
+	[ "$(gojq -r .version <<<"$stderr")" = 0 ]
 }
 
 @test "stdin, stdout and stderr are the program's own" {
@@ -235,14 +235,14 @@ ended_with() {
 	run --separate-stderr thox-exec --json record
 	assert_status 0
 	[ "$output" = 1 ]
-	[ "$(jq -c '[.name, .version, .runtime, .exit, .signal, .reason, .limit]' <<<"$stderr")" = \
+	[ "$(gojq -c '[.name, .version, .runtime, .exit, .signal, .reason, .limit]' <<<"$stderr")" = \
 		'["record",1,"native",0,null,"exit",null]' ]
-	jq -e '.pid > 1 and .wall_us > 0 and .memory_bytes > 0 and .user_us >= 0' <<<"$stderr"
+	gojq -e '.pid > 1 and .wall_us > 0 and .memory_bytes > 0 and .user_us >= 0' <<<"$stderr"
 	run --separate-stderr thox-exec --json --timeout 50ms -e 'while true do end'
-	[ "$(jq -r .limit <<<"${stderr_lines[-1]}")" = wall ]
-	[ "$(jq -r .exit <<<"${stderr_lines[-1]}")" = 124 ]
+	[ "$(gojq -r .limit <<<"${stderr_lines[-1]}")" = wall ]
+	[ "$(gojq -r .exit <<<"${stderr_lines[-1]}")" = 124 ]
 	run -127 --separate-stderr thox-exec --json recor
-	[ "$(jq -r .hint <<<"${stderr_lines[-1]}")" = record ]
+	[ "$(gojq -r .hint <<<"${stderr_lines[-1]}")" = record ]
 }
 
 @test "when the newest text was refused, it is said, and which version runs" {
@@ -344,7 +344,7 @@ has_gone_on() {
 	in_background -e 'print("ready") io.stdout:flush() while true do end'
 	wait_until has_line "$THOX_DIR/out" ready
 	pid=$(pid_of -e)
-	kill -KILL "$(thoxctl --json status | jq .pid)"
+	kill -KILL "$(thoxctl --json status | gojq .pid)"
 	ended_with 125
 	has_line "$THOX_DIR/out" "thoxd ended, and the program with it"
 	wait_until is_gone "$pid"

@@ -139,7 +139,7 @@ at_prompt() {
 	exec {input}>"$THOX_DIR/fifo"
 	echo 'print("ready") io.stdout:flush()' >&"$input"
 	wait_until has_line "$THOX_DIR/out" ready
-	kill -KILL "$(thoxctl --json status | jq .pid)"
+	kill -KILL "$(thoxctl --json status | gojq .pid)"
 	echo '1 + 1' >&"$input"
 	exec {input}>&-
 	wait "$client" || code=$?

@@ -88,13 +88,13 @@ three_versions() {
 	[ "${#lines[@]}" -eq 4 ]
 	assert_output_has "$sum" "$(date +%Y-)" thoxctl live
 	run thoxctl --json store log hello
-	[ "$(jq -r '.[1].version' <<<"$output")" = 2 ]
-	[ "$(jq -r '.[1].sha256' <<<"$output" | cut -c 1-12)" = "$sum" ]
-	[ "$(jq -r '.[1].uid' <<<"$output")" = "$(id -u)" ]
-	[ "$(jq -r '.[1].size_bytes' <<<"$output")" = 9 ]
-	[ "$(jq -r '.[1].command' <<<"$output")" = thoxctl ]
-	[ "$(jq -r '.[2].live' <<<"$output")" = true ]
-	jq -e '.[1].pid > 0' <<<"$output"
+	[ "$(gojq -r '.[1].version' <<<"$output")" = 2 ]
+	[ "$(gojq -r '.[1].sha256' <<<"$output" | cut -c 1-12)" = "$sum" ]
+	[ "$(gojq -r '.[1].uid' <<<"$output")" = "$(id -u)" ]
+	[ "$(gojq -r '.[1].size_bytes' <<<"$output")" = 9 ]
+	[ "$(gojq -r '.[1].command' <<<"$output")" = thoxctl ]
+	[ "$(gojq -r '.[2].live' <<<"$output")" = true ]
+	gojq -e '.[1].pid > 0' <<<"$output"
 }
 
 @test "diff compares with the newest, with another, and two of them" {
@@ -111,8 +111,8 @@ three_versions() {
 	assert_status 0
 	[ -z "$output" ]
 	run thoxctl store diff hello@1 --json
-	[ "$(jq -r .differ <<<"$output")" = true ]
-	[[ $(jq -r .diff <<<"$output") == *"+print(3)"* ]]
+	[ "$(gojq -r .differ <<<"$output")" = true ]
+	[[ $(gojq -r .diff <<<"$output") == *"+print(3)"* ]]
 }
 
 @test "rollback makes a new version of an old text" {
@@ -159,7 +159,7 @@ three_versions() {
 	assert_status 0
 	run --separate-stderr thoxctl --json store verify hello
 	assert_status 1
-	[ "$(jq -r '.[0].name' <<<"$output")" = hello ]
+	[ "$(gojq -r '.[0].name' <<<"$output")" = hello ]
 }
 
 @test "what is not there is answered with 4" {
@@ -251,8 +251,8 @@ three_versions() {
 	done
 	wait
 	run thoxctl --json store log hello
-	[ "$(jq length <<<"$output")" = 8 ]
-	[ "$(jq -r '[.[].version] | sort | join(" ")' <<<"$output")" = "1 2 3 4 5 6 7 8" ]
+	[ "$(gojq length <<<"$output")" = 8 ]
+	[ "$(gojq -r '[.[].version] | sort | join(" ")' <<<"$output")" = "1 2 3 4 5 6 7 8" ]
 	run thoxctl store verify
 	assert_status 0
 }

@@ -63,9 +63,9 @@ ended_with() {
 	assert_status 0
 	assert_output_has PID NAME "$pid" spin native running
 	run thoxctl --json ps
-	[ "$(jq -r '.[0].name' <<<"$output")" = spin ]
-	[ "$(jq -r '.[0].version' <<<"$output")" = 1 ]
-	jq -e '.[0] | .pid > 1 and .memory_bytes > 0 and .started_ms > 0 and has("cpu_us")' <<<"$output"
+	[ "$(gojq -r '.[0].name' <<<"$output")" = spin ]
+	[ "$(gojq -r '.[0].version' <<<"$output")" = 1 ]
+	gojq -e '.[0] | .pid > 1 and .memory_bytes > 0 and .started_ms > 0 and has("cpu_us")' <<<"$output"
 }
 
 @test "status of the instance tells where it is and what protects it" {
@@ -73,7 +73,7 @@ ended_with() {
 	assert_status 0
 	assert_output_has "$THOX_DIR/store" "Lua 5.4" sandbox seccomp
 	run thoxctl --json status
-	jq -e '.pid > 1 and .keeper_pid > 1 and (.sandbox | length) > 3' <<<"$output"
+	gojq -e '.pid > 1 and .keeper_pid > 1 and (.sandbox | length) > 3' <<<"$output"
 }
 
 @test "status of a process shows its limits and what the kernel says" {
@@ -82,7 +82,7 @@ ended_with() {
 	assert_status 0
 	assert_output_has spin memory seccomp "$pid"
 	run thoxctl --json status "$pid"
-	jq -e '.limits and .sandbox' <<<"$output"
+	gojq -e '.limits and .sandbox' <<<"$output"
 }
 
 @test "kill ends a process at once" {
@@ -100,10 +100,10 @@ ended_with() {
 	spawn wait
 	run thoxctl --json kill spin
 	assert_status 0
-	[ "$(jq '.pids | length' <<<"$output")" -eq 2 ]
+	[ "$(gojq '.pids | length' <<<"$output")" -eq 2 ]
 	client=$first ended_with 137
 	client=$second ended_with 137
-	[ "$(thoxctl --json ps | jq -r '.[].name')" = wait ]
+	[ "$(thoxctl --json ps | gojq -r '.[].name')" = wait ]
 }
 
 @test "terminate ends a process with 143" {
@@ -121,11 +121,11 @@ ended_with() {
 	run thoxctl pause "$pid"
 	assert_status 0
 	wait_until process_state "$pid" T
-	[ "$(thoxctl --json ps | jq -r '.[0].state')" = paused ]
+	[ "$(thoxctl --json ps | gojq -r '.[0].state')" = paused ]
 	run thoxctl resume spin
 	assert_status 0
 	wait_until process_state "$pid" R S
-	[ "$(thoxctl --json ps | jq -r '.[0].state')" = running ]
+	[ "$(thoxctl --json ps | gojq -r '.[0].state')" = running ]
 }
 
 @test "a paused process can be killed and terminated" {
@@ -219,10 +219,10 @@ ended_with() {
 	run thoxctl label Turtle.7
 	assert_status 0
 	[ "$output" = Turtle.7 ]
-	kill -KILL "$(thoxctl --json status | jq .pid)"
+	kill -KILL "$(thoxctl --json status | gojq .pid)"
 	wait_until thoxctl label
 	run thoxctl --json label
-	[ "$(jq -r .label <<<"$output")" = Turtle.7 ]
+	[ "$(gojq -r .label <<<"$output")" = Turtle.7 ]
 	run thoxctl label 'no label'
 	assert_status 2
 	assert_output_has "A-Za-z0-9._+-"

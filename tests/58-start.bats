@@ -16,7 +16,7 @@ environment_of() {
 }
 
 keeper() {
-	thoxctl --json status | jq .keeper_pid
+	thoxctl --json status | gojq .keeper_pid
 }
 
 @test "thox-exec starts it, and says nothing about it" {
@@ -143,7 +143,7 @@ keeper() {
 
 @test "a thoxd that is stopped is said not to answer" {
 	thox-exec -e 'return 1'
-	pid=$(thoxctl --json status | jq .pid)
+	pid=$(thoxctl --json status | gojq .pid)
 	kill -STOP "$pid"
 	# Into a file: the descriptors sent wait in the stopped thoxd's queue,
 	# so that a pipe would not end before it goes on.
@@ -179,7 +179,7 @@ keeper() {
 	container=$!
 	THOX_NO_AUTOSTART=1 wait_until thoxctl status
 	keeper=$(pgrep -P "$container")
-	[[ $(thoxctl --json status | jq .keeper_pid) -eq 1 ]]
+	[[ $(thoxctl --json status | gojq .keeper_pid) -eq 1 ]]
 	[[ $(thox-exec -e 'return 6 * 7') == 42 ]]
 	# Its own parent ends first, so that process 1 inherits it.
 	nsenter -t "$keeper" -p -m bash -c 'sleep 600 </dev/null >/dev/null 2>&1 3>&- &'

@@ -174,9 +174,9 @@ ended_with() {
 	run -0 thoxctl push chat 'two words' 1.5
 	run -0 thoxctl push chat.room hi '{"a":[1]}'
 	ended_with 0
-	[ "$(jq -r .name "$out")" = chat.room ]
-	[ "$(jq -c .args "$out")" = '["hi",{"a":[1]}]' ]
-	[ "$(jq -r .program "$out")" = thoxctl ]
+	[ "$(gojq -r .name "$out")" = chat.room ]
+	[ "$(gojq -c .args "$out")" = '["hi",{"a":[1]}]' ]
+	[ "$(gojq -r .program "$out")" = thoxctl ]
 	begun=$first
 	ended_with 0
 	[ "$(cat "$first_out")" = $'chat "two words" 1.5\nchat.room hi {"a":[1]}' ]
@@ -219,7 +219,7 @@ last_came() {
 }
 
 all_are_told() {
-	[ "$(jq -s 'map(.lost // 0) | add + length' "$out")" = "$pushed" ]
+	[ "$(gojq -s 'map(.lost // 0) | add + length' "$out")" = "$pushed" ]
 }
 
 # --- bus and trace ------------------------------------------------------------
@@ -229,9 +229,9 @@ all_are_told() {
 	[ "$output" = "NAME  PID  PROGRAM  SERVICE  FALLBACK" ]
 	start_ping
 	run -0 thoxctl --json bus
-	[ "$(jq -r '.[0].name' <<<"$output")" = ping ]
-	[ "$(jq -r '.[0].pid' <<<"$output")" = "$ping" ]
-	[ "$(jq -r '.[0].program' <<<"$output")" = thox_ping ]
+	[ "$(gojq -r '.[0].name' <<<"$output")" = ping ]
+	[ "$(gojq -r '.[0].pid' <<<"$output")" = "$ping" ]
+	[ "$(gojq -r '.[0].program' <<<"$output")" = thox_ping ]
 	run -0 thoxctl bus
 	assert_output_has ping "$ping" thox_ping
 }
@@ -263,9 +263,9 @@ start_http() {
 	begin thoxctl --json trace "$http"
 	thoxctl call http.get nonsense || true
 	wait_until has_line "$out" answer
-	[ "$(jq -r .what "$out" | tr '\n' ' ')" = "call answer " ]
-	[ "$(jq -r .name "$out" | sort -u)" = http.get ]
-	[ "$(jq -r 'select(.what == "answer").status' "$out")" = INVALID ]
+	[ "$(gojq -r .what "$out" | tr '\n' ' ')" = "call answer " ]
+	[ "$(gojq -r .name "$out" | sort -u)" = http.get ]
+	[ "$(gojq -r 'select(.what == "answer").status' "$out")" = INVALID ]
 	kill "$http"
 	ended_with 0
 	has_line "$out.err" "the trace has ended"
@@ -283,8 +283,8 @@ start_http() {
 	begin thoxctl --json trace lua
 	run -0 thoxctl call lua.echo 1
 	wait_until has_line "$out" answer
-	[ "$(jq -r .name "$out" | sort -u)" = lua.echo ]
-	[ "$(jq -r 'select(.what == "answer").status' "$out")" = OK ]
+	[ "$(gojq -r .name "$out" | sort -u)" = lua.echo ]
+	[ "$(gojq -r 'select(.what == "answer").status' "$out")" = OK ]
 	kill -INT "$begun"
 	ended_with 0
 	run -0 thoxctl call lua.echo again
@@ -292,7 +292,7 @@ start_http() {
 }
 
 is_bound() {
-	thoxctl --json bus | jq -e --arg name "$1" 'any(.name == $name)'
+	thoxctl --json bus | gojq -e --arg name "$1" 'any(.name == $name)'
 }
 
 @test "a trace leaves nothing behind in the traced process" {
@@ -322,12 +322,12 @@ same_descriptors() {
 		end' </dev/null 3>&- &
 	pids+=($!)
 	wait_until is_bound lua
-	lua=$(thoxctl --json bus | jq '.[] | select(.name == "lua").pid')
-	thoxd=$(thoxctl --json status | jq .pid)
+	lua=$(thoxctl --json bus | gojq '.[] | select(.name == "lua").pid')
+	thoxd=$(thoxctl --json status | gojq .pid)
 	wait_until pool_is_full
 	before=$(descriptors "$lua")
 	of_thoxd=$(descriptors "$thoxd")
-	links=$(thoxctl --json status | jq .links)
+	links=$(thoxctl --json status | gojq .links)
 	for i in INT KILL INT; do # as it likes, and as it can
 		begin thoxctl trace lua
 		run -0 thoxctl call lua.pid
@@ -337,7 +337,7 @@ same_descriptors() {
 	done
 	wait_until has_descriptors "$lua" "$before"
 	wait_until has_descriptors "$thoxd" "$of_thoxd"
-	[ "$(thoxctl --json status | jq .links)" -eq "$links" ]
+	[ "$(thoxctl --json status | gojq .links)" -eq "$links" ]
 	run -0 thoxctl call lua.pid
 	[ "$output" -eq "$lua" ]
 }

@@ -85,7 +85,7 @@ has_greeted() {
 	thoxctl start chat-room
 	run -0 thoxctl call chat.members
 	run -0 thoxctl --json list hello
-	[[ $(jq '.[0].next_ms' <<<"$output") -gt 0 ]]
+	[[ $(gojq '.[0].next_ms' <<<"$output") -gt 0 ]]
 	thoxctl start hello
 	wait_until has_greeted
 }

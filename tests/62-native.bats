@@ -56,7 +56,7 @@ start_ping() {
 
 @test "its name is free when it ends" {
 	start_ping
-	[ "$(thoxctl --json bus | jq -r '.[0].name')" = ping ]
+	[ "$(thoxctl --json bus | gojq -r '.[0].name')" = ping ]
 	kill "$ping_pid"
 	wait_until is_gone "$ping_pid"
 	run -4 thoxctl call ping.greet you

@@ -98,13 +98,13 @@ web() {
 @test "http.get answers status, headers and body" {
 	start_http --allow "127.0.0.1:$server_port"
 	run -0 thoxctl --json call http.get "$(web hello)"
-	[ "$(jq -r '.[0].status' <<<"$output")" = 200 ]
-	[ "$(jq -r '.[0].body' <<<"$output")" = "hello, wörld" ]
-	[ "$(jq -r '.[0].headers["content-type"]' <<<"$output")" = text/plain ]
-	[ "$(jq -r '.[0].headers["x-twice"]' <<<"$output")" = "a, b" ]
-	[ "$(jq -r '.[0].url' <<<"$output")" = "$(web hello)" ]
+	[ "$(gojq -r '.[0].status' <<<"$output")" = 200 ]
+	[ "$(gojq -r '.[0].body' <<<"$output")" = "hello, wörld" ]
+	[ "$(gojq -r '.[0].headers["content-type"]' <<<"$output")" = text/plain ]
+	[ "$(gojq -r '.[0].headers["x-twice"]' <<<"$output")" = "a, b" ]
+	[ "$(gojq -r '.[0].url' <<<"$output")" = "$(web hello)" ]
 	run -0 thoxctl --json call http.get "$(web status/404)"
-	[ "$(jq -r '.[0].status' <<<"$output")" = 404 ]
+	[ "$(gojq -r '.[0].status' <<<"$output")" = 404 ]
 }
 
 @test "a program of Lua asks, unless its policy says no" {
@@ -125,14 +125,14 @@ web() {
 	run -0 thoxctl --json call http.request "{\"url\": \"$(web echo)\",
 		\"method\": \"put\", \"body\": \"x=1\",
 		\"headers\": {\"X-Mine\": \"yes\", \"Content-Type\": \"text/x\"}}"
-	seen=$(jq -r '.[0].body' <<<"$output")
-	[ "$(jq -r .method <<<"$seen")" = PUT ]
-	[ "$(jq -r .body <<<"$seen")" = x=1 ]
-	[ "$(jq -r '.headers["x-mine"]' <<<"$seen")" = yes ]
-	[ "$(jq -r '.headers["content-type"]' <<<"$seen")" = text/x ]
+	seen=$(gojq -r '.[0].body' <<<"$output")
+	[ "$(gojq -r .method <<<"$seen")" = PUT ]
+	[ "$(gojq -r .body <<<"$seen")" = x=1 ]
+	[ "$(gojq -r '.headers["x-mine"]' <<<"$seen")" = yes ]
+	[ "$(gojq -r '.headers["content-type"]' <<<"$seen")" = text/x ]
 	run -0 thoxctl --json call http.request \
 		"{\"url\": \"$(web hello)\", \"method\": \"HEAD\"}"
-	[ "$(jq -r '.[0].body' <<<"$output")" = "" ]
+	[ "$(gojq -r '.[0].body' <<<"$output")" = "" ]
 }
 
 @test "only hosts on the list, on their ports, by http and https" {
@@ -154,19 +154,19 @@ web() {
 @test "redirects are followed where the list admits, without secrets" {
 	start_http --allow "127.0.0.1:$server_port"
 	run -0 thoxctl --json call http.get "$(web "to//hello")"
-	[ "$(jq -r '.[0].body' <<<"$output")" = "hello, wörld" ]
-	[ "$(jq -r '.[0].url' <<<"$output")" = "$(web hello)" ]
+	[ "$(gojq -r '.[0].body' <<<"$output")" = "hello, wörld" ]
+	[ "$(gojq -r '.[0].url' <<<"$output")" = "$(web hello)" ]
 	run -5 thoxctl call http.get "$(web "to/http://127.0.0.1:$other_port/hello")"
 	run -0 thoxctl --json call http.get "$(web loop)"
-	[ "$(jq -r '.[0].status' <<<"$output")" = 302 ]
+	[ "$(gojq -r '.[0].status' <<<"$output")" = 302 ]
 	run -0 thoxctl --json call http.get "$(web "to//hello")" '{"redirect": false}'
-	[ "$(jq -r '.[0].status' <<<"$output")" = 302 ]
+	[ "$(gojq -r '.[0].status' <<<"$output")" = 302 ]
 	# 303 turns a POST into a GET.
 	run -0 thoxctl --json call http.request \
 		"{\"url\": \"$(web "see//echo")\", \"method\": \"POST\", \"body\": \"b\"}"
-	seen=$(jq -r '.[0].body' <<<"$output")
-	[ "$(jq -r .method <<<"$seen")" = GET ]
-	[ "$(jq -r .body <<<"$seen")" = "" ]
+	seen=$(gojq -r '.[0].body' <<<"$output")
+	[ "$(gojq -r .method <<<"$seen")" = GET ]
+	[ "$(gojq -r .body <<<"$seen")" = "" ]
 }
 
 @test "a redirect to another host takes no Authorization along" {
@@ -175,12 +175,12 @@ web() {
 	run -0 thoxctl --json call http.get \
 		"$(web "to/http://127.0.0.1:$other_port/echo")" \
 		'{"headers": {"Authorization": "secret", "X-Plain": "1"}}'
-	seen=$(jq -r '.[0].body' <<<"$output")
-	[ "$(jq -r '.headers["x-plain"]' <<<"$seen")" = 1 ]
-	[ "$(jq -r '.headers.authorization' <<<"$seen")" = null ]
+	seen=$(gojq -r '.[0].body' <<<"$output")
+	[ "$(gojq -r '.headers["x-plain"]' <<<"$seen")" = 1 ]
+	[ "$(gojq -r '.headers.authorization' <<<"$seen")" = null ]
 	run -0 thoxctl --json call http.get "$(web "to//echo")" \
 		'{"headers": {"Authorization": "secret"}}'
-	[ "$(jq -r '.[0].body' <<<"$output" | jq -r .headers.authorization)" = secret ]
+	[ "$(gojq -r '.[0].body' <<<"$output" | gojq -r .headers.authorization)" = secret ]
 }
 
 @test "limits: size, time, number; bytes arrive as they are" {
@@ -189,7 +189,7 @@ web() {
 	run -1 thoxctl call http.get "$(web big/200000)"
 	assert_output_has TOO_LARGE --max-answer
 	run -0 thoxctl --json call http.get "$(web big/3)"
-	[ "$(jq -c '.[0].body' <<<"$output")" = '{"$bytes":"////"}' ]
+	[ "$(gojq -c '.[0].body' <<<"$output")" = '{"$bytes":"////"}' ]
 	run -6 thoxctl call http.get "$(web silent)" '{"timeout": 0.2}'
 	assert_output_has TIMEOUT
 	thoxctl call http.get "$(web silent/busy)" >/dev/null 2>&1 3>&- &
@@ -270,7 +270,7 @@ start_ping() {
 	[ "$output" = '["one"]' ]
 	ask ping.greet -d you
 	[ "$code" = "200 application/json" ]
-	[ "$(jq -r '.[0]' <<<"$output")" = "hello you" ]
+	[ "$(gojq -r '.[0]' <<<"$output")" = "hello you" ]
 	# shellcheck disable=SC2016 # sent so
 	ask ping.echo -H 'Content-Type: application/json' -d '{"$bytes": "/w=="}'
 	# shellcheck disable=SC2016
@@ -288,7 +288,7 @@ start_ping() {
 	[ "${code%% *}" = 404 ]
 	ask gone -d x
 	[ "${code%% *}" = 404 ]
-	[ "$(jq -r .status <<<"$output")" = NOT_FOUND ]
+	[ "$(gojq -r .status <<<"$output")" = NOT_FOUND ]
 	ask ping.greet -X POST
 	[ "${code%% *}" = 400 ]
 	ask ping.echo
@@ -303,7 +303,7 @@ start_ping() {
 	ask ping.echo -d x
 	kill -CONT "${pids[0]}"
 	[ "${code%% *}" = 504 ]
-	[ "$(jq -r .status <<<"$output")" = TIMEOUT ]
+	[ "$(gojq -r .status <<<"$output")" = TIMEOUT ]
 }
 
 @test "only what is exposed, to who has the token, for no other site's page" {
@@ -356,7 +356,7 @@ start_ping() {
 
 @test "it ends with thoxd" {
 	start_http --allow "127.0.0.1:$server_port"
-	kill -KILL "$(thoxctl --json status | jq .pid)"
+	kill -KILL "$(thoxctl --json status | gojq .pid)"
 	wait_until is_gone "${pids[0]}"
 	wait_until thoxctl status
 }

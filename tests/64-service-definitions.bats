@@ -145,17 +145,17 @@ verified() {
 	INI
 	run thoxctl --json verify bad.service
 	assert_status 5
-	[ "$(jq -r .name <<<"$output")" = bad ]
-	[ "$(jq -r .valid <<<"$output")" = false ]
-	[ "$(jq -r .errors <<<"$output")" = 1 ]
-	[ "$(jq -r .warnings <<<"$output")" = 1 ]
-	[ "$(jq -r '.notes[0].line' <<<"$output")" = 2 ]
-	[ "$(jq -r '.notes[0].text' <<<"$output")" = "there is no program pong" ]
-	[ "$(jq -r '.notes[1].kind' <<<"$output")" = warning ]
+	[ "$(gojq -r .name <<<"$output")" = bad ]
+	[ "$(gojq -r .valid <<<"$output")" = false ]
+	[ "$(gojq -r .errors <<<"$output")" = 1 ]
+	[ "$(gojq -r .warnings <<<"$output")" = 1 ]
+	[ "$(gojq -r '.notes[0].line' <<<"$output")" = 2 ]
+	[ "$(gojq -r '.notes[0].text' <<<"$output")" = "there is no program pong" ]
+	[ "$(gojq -r '.notes[1].kind' <<<"$output")" = warning ]
 	good
 	run thoxctl --json verify ping.service
 	assert_status 0
-	[ "$(jq -c .notes <<<"$output")" = "[]" ]
+	[ "$(gojq -c .notes <<<"$output")" = "[]" ]
 }
 
 @test "verify reads standard input, under the name that is given" {

@@ -25,14 +25,14 @@ follow() {
 
 # has_event JQ: is there one for which this holds?
 has_event() {
-	jq -se "any(.[]; $1)" events
+	gojq -se "any(.[]; $1)" events
 }
 
 @test "events tell what services do, after a snapshot" {
 	define greeter 'program = stay'
 	follow --json
-	[ "$(head -n 1 events | jq -r '.type')" = snapshot ]
-	[ "$(head -n 1 events | jq -r '.services[0].name')" = greeter ]
+	[ "$(head -n 1 events | gojq -r '.type')" = snapshot ]
+	[ "$(head -n 1 events | gojq -r '.services[0].name')" = greeter ]
 	thoxctl start greeter
 	wait_until has_event '.type == "service" and .from == "starting" and .state == "running"'
 	wait_until has_event '.type == "started" and .service == "greeter" and .pid > 0 and .time_ms > 0'
@@ -44,9 +44,9 @@ has_event() {
 	# Each line is one object; no more may come while they are counted.
 	kill "$events"
 	wait "$events" || true
-	[ "$(wc -l <events)" -eq "$(jq -s length events)" ]
+	[ "$(wc -l <events)" -eq "$(gojq -s length events)" ]
 	while read -r line; do
-		[ "$(jq -s length <<<"$line")" -eq 1 ]
+		[ "$(gojq -s length <<<"$line")" -eq 1 ]
 	done <events
 }
 
@@ -132,6 +132,6 @@ is_told_of_loss() {
 	[[ $output != *'"asks" -> "greeter" [label="greeter", style=dashed]'* ]]
 	[[ $output != *'"denied" -> "greeter"'* ]]
 	run thoxctl --json graph
-	[ "$(jq -r '.does[0].from' <<<"$output")" = asks ]
-	[ "$(jq -r '.may[] | select(.from == "may").rule' <<<"$output")" = "greeter.**" ]
+	[ "$(gojq -r '.does[0].from' <<<"$output")" = asks ]
+	[ "$(gojq -r '.may[] | select(.from == "may").rule' <<<"$output")" = "greeter.**" ]
 }

@@ -162,7 +162,7 @@ no_process() {
 	define family 'program = family' '[allow]' 'run = **' 'call = process.run'
 	thoxctl start family
 	wait_until logged family child
-	[ "$(thoxctl --json ps | jq length)" -eq 2 ]
+	[ "$(thoxctl --json ps | gojq length)" -eq 2 ]
 	thoxctl stop family
 	wait_until no_process
 }

@@ -57,7 +57,7 @@ logd_pid() {
 }
 
 problem() {
-	thoxctl --json status | jq -r '.log_problem // ""'
+	thoxctl --json status | gojq -r '.log_problem // ""'
 }
 
 # A page of text, so that what has room on the disk still is used up.

@@ -85,9 +85,9 @@ connected() {
 
 @test "JSON has every field" {
 	run thoxctl logs -o json worker:blue
-	[ "$(jq -c . <<<"$output")" = '{"time":"2026-11-27T06:00:01.000000Z","service":"worker","instance":"blue","pid":200,"level":"info","stream":"out","message":"blue works"}' ]
+	[ "$(gojq -c . <<<"$output")" = '{"instance":"blue","level":"info","message":"blue works","pid":200,"service":"worker","stream":"out","time":"2026-11-27T06:00:01.000000Z"}' ]
 	run thoxctl --json logs -n 1
-	jq -e '.message == "ping again"' <<<"$output"
+	gojq -e '.message == "ping again"' <<<"$output"
 }
 
 @test "what a program printed cannot move the cursor" {
@@ -161,7 +161,7 @@ connected() {
 	kill -STOP "$logd"
 	thoxctl start once
 	[ "$(thoxctl logs -o cat once)" = said ]
-	thoxd=$(thoxctl --json status | jq .pid)
+	thoxd=$(thoxctl --json status | gojq .pid)
 	kill -STOP "$thoxd"
 	[ "$(thoxctl logs -o cat once)" = said ]
 	kill -CONT "$thoxd" "$logd"

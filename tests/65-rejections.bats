@@ -95,7 +95,7 @@ fails() {
 # is_done [N]: N versions were taken back, each once.
 is_done() {
 	wait_until has_refused "${1:-1}"
-	[ "$(thoxctl --json store log greeter | jq ".[] | select(.live) | .version")" -eq $((2 * ${1:-1} + 1)) ]
+	[ "$(thoxctl --json store log greeter | gojq ".[] | select(.live) | .version")" -eq $((2 * ${1:-1} + 1)) ]
 	run thoxctl store cat greeter
 	assert_output_has '"one"'
 	run thoxctl store cat greeter@rejected
@@ -107,7 +107,7 @@ has_refused() {
 }
 
 thoxd_pid() {
-	thoxctl --json status | jq .pid
+	thoxctl --json status | gojq .pid
 }
 
 # restarts_as_one VERSION: another process of the service comes, and it is that.
@@ -260,7 +260,7 @@ killed_at_each() {
 	wait_until ends_with_reason greeter "the new version failed, the old one stays"
 	is_which one
 	thoxctl shutdown # which waits for what is to be taken back
-	[ "$(thoxctl --json store log other | jq length)" -eq 2 ]
+	[ "$(thoxctl --json store log other | gojq length)" -eq 2 ]
 	grep -q '"bad"' store/programs/other
 }
 

@@ -28,10 +28,10 @@ teardown() {
 	assert_status 0
 	assert_output_has "greeter - Greets" "running" "stay" "process: $(pid_of_service greeter)"
 	wait_until logged greeter "stays	a	b c"
-	[ "$(thoxctl --json ps | jq 'length')" -eq 1 ]
+	[ "$(thoxctl --json ps | gojq 'length')" -eq 1 ]
 	run thoxctl stop greeter
 	assert_status 0
-	[ "$(thoxctl --json ps | jq 'length')" -eq 0 ]
+	[ "$(thoxctl --json ps | gojq 'length')" -eq 0 ]
 	run thoxctl status greeter
 	assert_status 3
 	assert_output_has inactive
@@ -54,7 +54,7 @@ teardown() {
 	define greeter.service 'program = stay'
 	thoxctl start greeter
 	thoxctl is-active greeter.service
-	[ "$(thoxctl --json list | jq -r '.[].name')" = greeter ]
+	[ "$(thoxctl --json list | gojq -r '.[].name')" = greeter ]
 }
 
 @test "a service that is killed runs again at once" {
@@ -64,7 +64,7 @@ teardown() {
 	thoxctl start greeter
 	pid=$(pid_of_service greeter)
 	kill -KILL "$pid"
-	wait_until bash -c "[[ \$(thoxctl --json list greeter | jq .[0].pid) != $pid ]]"
+	wait_until bash -c "[[ \$(thoxctl --json list greeter | gojq .[0].pid) != $pid ]]"
 	wait_until state_is greeter running
 	[ "$(field greeter restarts)" -eq 1 ]
 	[ "$(field greeter 'instances[0].last_end.pid')" -eq "$pid" ]
@@ -129,7 +129,7 @@ teardown() {
 	[ "${lines[0]}" = " 1. start db" ]
 	[ "${lines[1]}" = " 2. start app" ]
 	[ "${lines[2]}" = " 3. start web" ]
-	[ "$(thoxctl --json ps | jq length)" -eq 0 ]
+	[ "$(thoxctl --json ps | gojq length)" -eq 0 ]
 	thoxctl start web
 	state_is db running
 	state_is app running
@@ -141,7 +141,7 @@ teardown() {
 	[ "$(tr -d '\n' <<<"$output")" = " 1. stop web 2. stop app 3. start app 4. start web" ]
 	thoxctl stop db
 	state_is web inactive
-	[ "$(thoxctl --json ps | jq length)" -eq 0 ]
+	[ "$(thoxctl --json ps | gojq length)" -eq 0 ]
 	run thoxctl tree --services
 	assert_output_has "web inactive" "└─ app inactive" "   └─ db inactive"
 	run -4 thoxctl tree nobody
@@ -173,7 +173,7 @@ teardown() {
 	run thoxctl start a
 	assert_status 1
 	assert_output_has "a -> b -> c -> a"
-	[ "$(thoxctl --json ps | jq length)" -eq 0 ]
+	[ "$(thoxctl --json ps | gojq length)" -eq 0 ]
 	thoxctl start c
 }
 
@@ -210,7 +210,7 @@ teardown() {
 	assert_status 3
 	[ "$output" = inactive ]
 	thoxctl stop '*'
-	[ "$(thoxctl --json ps | jq length)" -eq 0 ]
+	[ "$(thoxctl --json ps | gojq length)" -eq 0 ]
 }
 
 @test "a template is started by instance, and its instances are on their own" {
@@ -234,15 +234,15 @@ teardown() {
 @test "instances of a service run together" {
 	define many 'program = stay' 'instances = 3'
 	thoxctl start many
-	[ "$(thoxctl --json ps | jq length)" -eq 3 ]
+	[ "$(thoxctl --json ps | gojq length)" -eq 3 ]
 	run thoxctl list
 	assert_output_has "running 3/3"
 	run thoxctl status many
 	assert_output_has many:1 many:2 many:3
 	kill -KILL "$(pid_of_service many)"
-	wait_until bash -c "[[ \$(thoxctl --json list many | jq .[0].instances_running) == 3 ]]"
+	wait_until bash -c "[[ \$(thoxctl --json list many | gojq .[0].instances_running) == 3 ]]"
 	thoxctl stop many
-	[ "$(thoxctl --json ps | jq length)" -eq 0 ]
+	[ "$(thoxctl --json ps | gojq length)" -eq 0 ]
 	define numbered 'program = stay' 'instances = 2' 'args = %i'
 	thoxctl start numbered
 	wait_until logged numbered "stays	1"
@@ -269,7 +269,7 @@ teardown() {
 	state_is never inactive
 	thoxctl shutdown
 	thoxctl status >/dev/null
-	[ "$(thoxctl --json ps | jq length)" -eq 0 ]
+	[ "$(thoxctl --json ps | gojq length)" -eq 0 ]
 }
 
 @test "a service that cannot start keeps no other from coming up" {
@@ -490,7 +490,7 @@ calling() {
 	wait_until state_is greeter reloading
 	thoxctl stop greeter
 	state_is greeter inactive
-	[ "$(thoxctl --json ps | jq length)" -eq 0 ]
+	[ "$(thoxctl --json ps | gojq length)" -eq 0 ]
 	run thoxctl store log stay
 	[[ $output != *rejected* ]]
 }
@@ -508,7 +508,7 @@ calling() {
 	wait_until state_is b running
 	[ "$(pid_of_service c)" -eq "$c" ]
 	thoxctl stop group
-	[ "$(thoxctl --json ps | jq length)" -eq 0 ]
+	[ "$(thoxctl --json ps | gojq length)" -eq 0 ]
 }
 
 @test "two starts at once are one, and a stop in between wins" {
@@ -519,7 +519,7 @@ calling() {
 	wait
 	state_is slow running
 	thoxctl stop slow
-	[ "$(thoxctl --json ps | jq length)" -eq 0 ]
+	[ "$(thoxctl --json ps | gojq length)" -eq 0 ]
 }
 
 @test "waiting ends at the time-out, and the order goes on" {

@@ -258,7 +258,7 @@ last_line_begins() {
 
 	watch 100 20
 	wait_until shows '^0 services'
-	pid=$(thoxctl --json status | jq .pid)
+	pid=$(thoxctl --json status | gojq .pid)
 	kill -STOP "$pid"
 	wait_until shows '^thoxd does not answer: waiting for it' || {
 		kill -CONT "$pid"
@@ -275,7 +275,7 @@ last_line_begins() {
 
 	echo 'while true do os.pull("never") end' >"$name"
 	thox-exec "./$name" 3>&- &
-	wait_until eval 'thoxctl --json ps | jq -e "length == 1"'
+	wait_until eval 'thoxctl --json ps | gojq -e "length == 1"'
 	watch 100 20
 	wait_until shows '^ev\?\[41mil\?\? +running'
 	terminal capture-pane -p -e -t top >shown
@@ -284,7 +284,7 @@ last_line_begins() {
 	thoxctl top --batch --count 1 >shown
 	run grep -c $'\e' shown
 	[ "$output" = 0 ]
-	thoxctl terminate "$(thoxctl --json ps | jq '.[0].pid')"
+	thoxctl terminate "$(thoxctl --json ps | gojq '.[0].pid')"
 }
 
 # colours: does the screen have any?
@@ -349,12 +349,12 @@ colours() {
 	grep -E '^worker +template ' shown
 	thoxctl top --json --count 2 --delay 0.1 --sort name >shown
 	[ "$(wc -l <shown)" = 2 ]
-	[ "$(tail -n 1 shown | jq -r '[.rows[] | .name + " " + .kind] | join(",")')" = \
+	[ "$(tail -n 1 shown | gojq -r '[.rows[] | .name + " " + .kind] | join(",")')" = \
 		"a service,b service,many service,serves background,waits process,worker service,worker:blue service" ]
-	tail -n 1 shown | jq -e '.rows[] | select(.name == "many") |
+	tail -n 1 shown | gojq -e '.rows[] | select(.name == "many") |
 		.processes == 3 and .instances_running == 3 and .memory_bytes > 0 and
 		.cpu_percent != null and .queue == 0 and .restarts == 0'
-	tail -n 1 shown | jq -e '.rows[] | select(.name == "a") |
+	tail -n 1 shown | gojq -e '.rows[] | select(.name == "a") |
 		.processes == 0 and .cpu_percent == null and .state == "inactive"'
 	run thoxctl top --batch --count 1 'b' 'work*'
 	assert_status 0
@@ -365,7 +365,7 @@ colours() {
 }
 
 run_in_all() {
-	[[ $(thoxctl --json ps | jq length) == "$1" ]]
+	[[ $(thoxctl --json ps | gojq length) == "$1" ]]
 }
 
 @test "calls that wait are a queue" {
@@ -375,7 +375,7 @@ run_in_all() {
 	thoxctl call --timeout 60s slow.a 3>&- &
 	thoxctl call --timeout 60s slow.b 3>&- &
 	queue_is() {
-		thoxctl top --json slow | jq -e ".rows[0].queue == $1"
+		thoxctl top --json slow | gojq -e ".rows[0].queue == $1"
 	}
 	wait_until queue_is 2
 	thoxctl restart slow

@@ -98,8 +98,8 @@ store_says() {
 
 # Keys with their versions; of their expiry, whether there is one.
 keys_say() {
-	thoxctl --json kv list keeper | jq -c 'map([.key, .version, .ttl != null])'
-	thoxctl kv dump keeper | jq -c '[.key, .value, .version]'
+	thoxctl --json kv list keeper | gojq -c 'map([.key, .version, .ttl != null])'
+	thoxctl kv dump keeper | gojq -c '[.key, .value, .version]'
 }
 
 @test "an instance comes back byte for byte on an empty machine" {
@@ -131,7 +131,7 @@ keys_say() {
 
 	run thoxctl --json backup "$archive"
 	[ "$status" -eq 0 ]
-	[ "$(jq -c '[.texts, .storages, .streams, .left_out]' <<<"$output")" = '[10,2,2,0]' ]
+	[ "$(gojq -c '[.texts, .storages, .streams, .left_out]' <<<"$output")" = '[10,2,2,0]' ]
 	[ "$(stat -c %a "$archive")" = 600 ]
 	[ "$(tar tf "$archive" | head -n 1)" = manifest ]
 	[ "$(tar tf "$archive" | tail -n 1)" = sums ]
@@ -142,16 +142,16 @@ keys_say() {
 	other
 	run thoxctl --json restore "$archive"
 	[ "$status" -eq 0 ]
-	[ "$(jq -c '[.texts, .storages, .streams]' <<<"$output")" = '[10,2,2]' ]
+	[ "$(gojq -c '[.texts, .storages, .streams]' <<<"$output")" = '[10,2,2]' ]
 	[ ! -e "$THOX_DIR/store.restore" ]
 	thoxctl store verify
 	store_says | diff "$BATS_TEST_TMPDIR/store" -
 	keys_say | diff "$BATS_TEST_TMPDIR/keys" -
-	[ "$(thoxctl --json kv get keeper later | jq '.ttl > 3000 and .ttl <= 3600')" = true ]
+	[ "$(thoxctl --json kv get keeper later | gojq '.ttl > 3000 and .ttl <= 3600')" = true ]
 	diff -r "$origin/store/data" "$THOX_DIR/store/data"
 	[ "$(thoxctl label)" = there ]
 	fails 4 "no key" thoxctl kv get hello a
-	[ "$(thoxctl --json storage ls | jq -c '.[] | select(.orphan).program')" = $'"empty"\n"hello@1"' ]
+	[ "$(thoxctl --json storage ls | gojq -c '.[] | select(.orphan).program')" = $'"empty"\n"hello@1"' ]
 	thoxctl storage adopt hello
 	[ "$(thoxctl kv get hello a)" = before ]
 	[ "$(thoxctl data cat hello)" = before ]
@@ -163,7 +163,7 @@ keys_say() {
 	# It is a store like any: what is next is the next version.
 	thoxctl store rollback hello@2
 	[ "$(thox-exec hello 2>/dev/null)" = 2 ]
-	[ "$(thoxctl --json store log hello | jq '.[-1].version')" = 5 ]
+	[ "$(thoxctl --json store log hello | gojq '.[-1].version')" = 5 ]
 	thoxctl store verify
 	# And one that was restored is backed up as the first one was.
 	thoxctl backup "$archive.2"
@@ -266,7 +266,7 @@ publish_all_the_time() {
 	fails 5 "programs/alone" thoxctl restore "$archive"
 	thoxctl store rm alone
 	fails 5 "is not empty" thoxctl restore "$archive"
-	[ "$(thoxctl --json store log alone | jq length)" = 2 ]
+	[ "$(thoxctl --json store log alone | gojq length)" = 2 ]
 	leave_other
 	other
 	echo y | thoxctl data put notes -
@@ -404,7 +404,7 @@ refuses() {
 	grep -v manifest "$x.good" >"$x.names"
 	refuses "not an archive"
 	cp "$x.good" "$x.names"
-	jq '.format = 2 | .thox = "9.1"' "$x/manifest" >"$x/other"
+	gojq '.format = 2 | .thox = "9.1"' "$x/manifest" >"$x/other"
 	mv "$x/other" "$x/manifest"
 	refuses "thox 9.1 made it, which is newer"
 	echo '{"format": 1}' >"$x/manifest"

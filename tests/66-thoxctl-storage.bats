@@ -30,11 +30,11 @@ teardown() {
 	[ "$(thoxctl kv get keeper number)" = 17 ]
 	[ "$(thoxctl kv get keeper table)" = '{"a":[1,2.5,"x"]}' ]
 	run thoxctl --json kv get keeper number
-	[ "$(jq -c '[.key, .value, .ttl]' <<<"$output")" = '["number",17,null]' ]
+	[ "$(gojq -c '[.key, .value, .ttl]' <<<"$output")" = '["number",17,null]' ]
 	[ "$(thoxctl kv list keeper)" = $'number\ntable\ntext' ]
 	[ "$(thoxctl kv list keeper t)" = $'table\ntext' ]
-	[ "$(thoxctl --json kv list keeper te | jq -c 'map(.key)')" = '["text"]' ]
-	[ "$(thoxctl kv dump keeper te | jq -c '[.key, .value]')" = '["text","two words"]' ]
+	[ "$(thoxctl --json kv list keeper te | gojq -c 'map(.key)')" = '["text"]' ]
+	[ "$(thoxctl kv dump keeper te | gojq -c '[.key, .value]')" = '["text","two words"]' ]
 	thoxctl kv del keeper text
 	fails 4 "keeper has no key text" thoxctl kv del keeper text
 	fails 4 "keeper has no key text" thoxctl kv get keeper text
@@ -43,11 +43,11 @@ teardown() {
 @test "kv knows versions and expiry" {
 	local version
 
-	version=$(thoxctl --json kv set keeper a 1 --sync --if-version 0 | jq .version)
+	version=$(thoxctl --json kv set keeper a 1 --sync --if-version 0 | gojq .version)
 	fails 5 "the version of a is $version" thoxctl kv set keeper a 2 --if-version 0
 	thoxctl kv set keeper a 2 --if-version "$version" --ttl 1h
 	fails 5 "the version of a is" thoxctl kv del keeper a --if-version "$version"
-	[ "$(thoxctl --json kv get keeper a | jq '.ttl > 3000 and .ttl <= 3600')" = true ]
+	[ "$(thoxctl --json kv get keeper a | gojq '.ttl > 3000 and .ttl <= 3600')" = true ]
 	fails 2 "not a time" thoxctl kv set keeper a 2 --ttl soon
 	fails 2 "not a version" thoxctl kv set keeper a 2 --if-version x
 	fails 2 "no program can have that name" thoxctl kv get ../keeper a
@@ -66,7 +66,7 @@ teardown() {
 	thox-exec keeper
 	[ "$(thoxctl kv list keeper many/ | wc -l)" -eq 2000 ]
 	[ "$(thoxctl kv list keeper many/ | sort -u | wc -l)" -eq 2000 ]
-	[ "$(thoxctl kv dump keeper | head -n 1 | jq -c .key)" = '{"$bytes":"AP8="}' ]
+	[ "$(thoxctl kv dump keeper | head -n 1 | gojq -c .key)" = '{"$bytes":"AP8="}' ]
 	[ "$(thoxctl kv dump keeper | wc -l)" -eq 2001 ]
 }
 
@@ -116,8 +116,8 @@ teardown() {
 	start_client keeper shared
 	wait_until two_claims
 	run thoxctl --json locks keeper
-	[ "$(jq -c '.[0] | [.program, .name, .pid, .held, .shared]' <<<"$output")" = "[\"keeper\",\"door\",$pid,true,false]" ]
-	[ "$(jq -c '.[1] | [.held, .shared]' <<<"$output")" = "[false,true]" ]
+	[ "$(gojq -c '.[0] | [.program, .name, .pid, .held, .shared]' <<<"$output")" = "[\"keeper\",\"door\",$pid,true,false]" ]
+	[ "$(gojq -c '.[1] | [.held, .shared]' <<<"$output")" = "[false,true]" ]
 	[ "$(thoxctl --json locks hello)" = "[]" ]
 	run thoxctl locks
 	assert_output_has PROGRAM door held waits
@@ -128,7 +128,7 @@ teardown() {
 }
 
 two_claims() {
-	[[ $(thoxctl --json locks | jq length) == 2 ]]
+	[[ $(thoxctl --json locks | gojq length) == 2 ]]
 }
 
 @test "storage ls shows what there is, and orphans, which can be removed" {
@@ -136,19 +136,19 @@ two_claims() {
 	thox-exec gone
 	thoxctl kv set keeper a 1 --sync
 	run thoxctl --json storage ls
-	[ "$(jq -c 'map([.program, .orphan])' <<<"$output")" = '[["gone",false],["keeper",false]]' ]
-	[ "$(jq -c '.[0] | [.stream_bytes, .keys_bytes > 0]' <<<"$output")" = '[4,true]' ]
+	[ "$(gojq -c 'map([.program, .orphan])' <<<"$output")" = '[["gone",false],["keeper",false]]' ]
+	[ "$(gojq -c '.[0] | [.stream_bytes, .keys_bytes > 0]' <<<"$output")" = '[4,true]' ]
 	thoxctl store rm gone
-	[ "$(thoxctl --json storage ls | jq -c 'map([.program, .orphan])')" = '[["gone",true],["keeper",false]]' ]
+	[ "$(thoxctl --json storage ls | gojq -c 'map([.program, .orphan])')" = '[["gone",true],["keeper",false]]' ]
 	run thoxctl storage ls
 	assert_output_has PROGRAM orphan
 	run thoxctl --json storage stat gone
-	[ "$(jq -c '[.program, .keys, .stream_bytes]' <<<"$output")" = '["gone",1,4]' ]
+	[ "$(gojq -c '[.program, .keys, .stream_bytes]' <<<"$output")" = '["gone",1,4]' ]
 	run thoxctl storage stat gone
 	assert_output_has "number of keys" limit
 	thoxctl storage compact gone
 	thoxctl storage rm gone
-	[ "$(thoxctl --json storage ls | jq -c 'map(.program)')" = '["keeper"]' ]
+	[ "$(thoxctl --json storage ls | gojq -c 'map(.program)')" = '["keeper"]' ]
 	# Whoever comes by that name begins anew.
 	install_program gone 'local s = require("storage") print(s.keys():get("a"), s.get())'
 	run thox-exec gone
@@ -196,7 +196,7 @@ parts() {
 
 	# Another's, from a pipe, with its expiry.
 	thoxctl storage import - twin <"$dir/whole.tar"
-	[ "$(thoxctl --json kv get twin later | jq '.ttl > 3000 and .ttl <= 3600')" = true ]
+	[ "$(thoxctl --json kv get twin later | gojq '.ttl > 3000 and .ttl <= 3600')" = true ]
 	thoxctl kv del twin later
 	thoxctl storage export twin "$dir/third.tar"
 	parts "$dir/third.tar" "$dir/third"
@@ -255,17 +255,17 @@ parts() {
 	thoxctl store rm heir
 	install_program heir "$look"
 	[ "$(thox-exec heir)" = $'old\told' ]
-	[ "$(thoxctl --json storage ls | jq -c 'map(select(.orphan)) | length')" = 0 ]
+	[ "$(thoxctl --json storage ls | gojq -c 'map(select(.orphan)) | length')" = 0 ]
 
 	absent_for 0
 	thoxctl store rm heir
-	[ "$(thoxctl --json storage ls | jq -c '.[] | select(.orphan).program')" = '"heir"' ]
+	[ "$(thoxctl --json storage ls | gojq -c '.[] | select(.orphan).program')" = '"heir"' ]
 	install_program heir "$look"
 	# It is an orphan before the new one was ever started, ...
-	[ "$(thoxctl --json storage ls | jq -c '.[] | select(.orphan).program')" = '"heir"' ]
+	[ "$(thoxctl --json storage ls | gojq -c '.[] | select(.orphan).program')" = '"heir"' ]
 	[ "$(thox-exec heir)" = $'nil\tnil' ]
 	# ... and is called so when it was.
-	[ "$(thoxctl --json storage ls | jq -c '.[] | select(.orphan) | [.program, .stream_bytes]')" = '["heir@1",3]' ]
+	[ "$(thoxctl --json storage ls | gojq -c '.[] | select(.orphan) | [.program, .stream_bytes]')" = '["heir@1",3]' ]
 	run thoxctl storage ls
 	assert_output_has "heir@1" orphan
 	fails 4 "heir has no key a" thoxctl kv get heir a
@@ -280,7 +280,7 @@ parts() {
 	install_program heir "$look"
 	thoxctl storage adopt heir
 	[ "$(thox-exec heir)" = $'old\told' ]
-	[ "$(thoxctl --json storage ls | jq -c 'map(select(.orphan)) | length')" = 0 ]
+	[ "$(thoxctl --json storage ls | gojq -c 'map(select(.orphan)) | length')" = 0 ]
 	fails 4 "nothing of \`heir\` was set aside" thoxctl storage adopt heir
 	thoxctl storage rm heir
 	thoxctl store rm heir
@@ -319,7 +319,7 @@ next_says() {
 	fails 4 "next@7" thoxctl storage rm next@7
 	thoxctl store rm next
 	thoxctl storage rm next
-	[ "$(thoxctl --json storage ls | jq -c 'map(select(.orphan))')" = "[]" ]
+	[ "$(thoxctl --json storage ls | gojq -c 'map(select(.orphan))')" = "[]" ]
 }
 
 @test "one that still runs holds what it has, and a stream put for the new one stays" {
@@ -341,7 +341,7 @@ next_says() {
 	install_program third 'local s = require("storage") print(s.keys():get("a"), s.get())'
 	run thox-exec third
 	[ "$output" = $'nil\tmine' ]
-	[ "$(thoxctl --json storage ls | jq -c '.[] | select(.orphan).program')" = '"third@1"' ]
+	[ "$(thoxctl --json storage ls | gojq -c '.[] | select(.orphan).program')" = '"third@1"' ]
 	thoxctl storage rm third@1
 	thoxctl storage rm third
 	thoxctl store rm third

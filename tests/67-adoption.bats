@@ -17,7 +17,7 @@ teardown() {
 }
 
 thoxd_pid() {
-	thoxctl --json status | jq .pid
+	thoxctl --json status | gojq .pid
 }
 
 # kill_thoxd [PID]: returns when the next one answers.
@@ -32,7 +32,7 @@ kill_thoxd() {
 
 # The PIDs of all services, in the order of their names.
 pids() {
-	thoxctl --json list | jq -c '[.[] | [.name, .pid]]'
+	thoxctl --json list | gojq -c '[.[] | [.name, .pid]]'
 }
 
 # N services that call one another as fast as they can, until they are told to
@@ -102,8 +102,8 @@ nodes_go_on() {
 	kill_thoxd
 	[ "$(pids)" = "$before" ]
 	nodes_go_on 20
-	[ "$(thoxctl --json list | jq '[.[].restarts] | add')" -eq 0 ]
-	[ "$(thoxctl --json bus | jq '[.[] | select(.service)] | length')" -eq 20 ]
+	[ "$(thoxctl --json list | gojq '[.[].restarts] | add')" -eq 0 ]
+	[ "$(thoxctl --json bus | gojq '[.[] | select(.service)] | length')" -eq 20 ]
 }
 
 @test "ten times daemon-reexec under load, and no call fails" {
@@ -120,7 +120,7 @@ nodes_go_on() {
 	done
 	[ "$(pids)" = "$before" ]
 	nodes_go_on 8
-	[ "$(thoxctl --json status | jq .restarts)" -eq 10 ]
+	[ "$(thoxctl --json status | gojq .restarts)" -eq 10 ]
 }
 
 @test "daemon-reexec starts what is installed then" {
@@ -182,7 +182,7 @@ nodes_go_on() {
 	before=$(field other pid)
 	victim=$(field again pid)
 	never=$(field never pid)
-	keeper=$(thoxctl --json status | jq .keeper_pid)
+	keeper=$(thoxctl --json status | gojq .keeper_pid)
 	kill -STOP "$keeper"
 	kill -KILL "$(pgrep -P "$keeper" -x thoxd)" "$victim" "$never"
 	kill -CONT "$keeper"
@@ -338,7 +338,7 @@ nodes_go_on() {
 	done
 	thoxctl start web same
 	still=$(field same pid)
-	keeper=$(thoxctl --json status | jq .keeper_pid)
+	keeper=$(thoxctl --json status | gojq .keeper_pid)
 	kill -STOP "$keeper"
 	kill -KILL "$(pgrep -P "$keeper" -x thoxd)"
 	install_program web "$(sed 's/NAME/web/; s/N/2/' <<<"$version")"
@@ -400,11 +400,11 @@ new_version() {
 	define form 'program = stay' 'args = %i'
 	thoxctl start many form:blue
 	wait_until logged many "stays	3"
-	before=$(thoxctl --json show many form:blue | jq -c '[.[] | .instances[].pid]')
+	before=$(thoxctl --json show many form:blue | gojq -c '[.[] | .instances[].pid]')
 	kill_thoxd
-	[ "$(thoxctl --json show many form:blue | jq -c '[.[] | .instances[].pid]')" = "$before" ]
+	[ "$(thoxctl --json show many form:blue | gojq -c '[.[] | .instances[].pid]')" = "$before" ]
 	thoxctl stop many form:blue
-	[ "$(thoxctl --json ps | jq length)" -eq 0 ]
+	[ "$(thoxctl --json ps | gojq length)" -eq 0 ]
 }
 
 @test "health is checked on, and what fails then is restarted" {
@@ -484,7 +484,7 @@ said() {
 
 # all_are_anew N PIDS: N services run, each in another process than of these.
 all_are_anew() {
-	thoxctl --json list | jq -e --argjson n "$1" --argjson before "$2" \
+	thoxctl --json list | gojq -e --argjson n "$1" --argjson before "$2" \
 		'([.[].pid] - [$before[] | .[1]] | length) == $n and
 		all(.[]; .pid > 0 and .state == "running")'
 }
@@ -530,7 +530,7 @@ used_more() {
 	kill_thoxd
 	is_held stay
 	thoxctl resume "$pid"
-	[[ $(thoxctl --json ps | jq -r '.[0].state') == running ]]
+	[[ $(thoxctl --json ps | gojq -r '.[0].state') == running ]]
 	[[ $(field stay pid) == "$pid" ]]
 }
 

@@ -144,15 +144,15 @@ something_happens() {
 # --- how it must be -----------------------------------------------------------
 
 all_run() {
-	[[ $(thoxctl --json list | jq -c '[.[] | select(.name != "lazy" and .name != "resting")
+	[[ $(thoxctl --json list | gojq -c '[.[] | select(.name != "lazy" and .name != "resting")
 		| .state] | unique') == '["running"]' ]]
 }
 
 # Each is one process, bound to its name; the one at rest rests.
 one_of_each() {
-	[[ $(thoxctl --json ps | jq '[.[] | select(.name == "node")] | length') -eq $NODES ]] &&
-		[[ $(thoxctl --json ps | jq '[.[] | select(.name == "keeper")] | length') -eq 1 ]] &&
-		[[ $(thoxctl --json bus | jq "[.[] | select(.name | test(\"^n[0-9]+$\"))] | length") -eq $NODES ]] &&
+	[[ $(thoxctl --json ps | gojq '[.[] | select(.name == "node")] | length') -eq $NODES ]] &&
+		[[ $(thoxctl --json ps | gojq '[.[] | select(.name == "keeper")] | length') -eq 1 ]] &&
+		[[ $(thoxctl --json bus | gojq "[.[] | select(.name | test(\"^n[0-9]+$\"))] | length") -eq $NODES ]] &&
 		[[ $(field resting state) == inactive ]]
 }
 
@@ -200,7 +200,7 @@ all_is_well() {
 }
 
 descriptors() {
-	find "/proc/$(thoxctl --json status | jq .pid)/fd" -mindepth 1 | wc -l
+	find "/proc/$(thoxctl --json status | gojq .pid)/fd" -mindepth 1 | wc -l
 }
 
 # A new thoxd with the same services has no more than at the beginning.
@@ -235,7 +235,7 @@ at_most() {
 	# thox-logd read them, which was away meanwhile.)
 	thoxctl stop keeper
 	thoxctl logs keeper -o json |
-		jq -r 'select(.message | startswith("kept")) | "\(.pid) \(.message)"' |
+		gojq -r 'select(.message | startswith("kept")) | "\(.pid) \(.message)"' |
 		awk '$3 <= n[$1] || seen[$3]++ { print $3, "after", n[$1]; exit 1 } { n[$1] = $3 }'
-	[[ $(thoxctl --json kv get keeper n | jq .value) -ge $(kept_number) ]]
+	[[ $(thoxctl --json kv get keeper n | gojq .value) -ge $(kept_number) ]]
 }

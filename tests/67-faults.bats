@@ -33,7 +33,7 @@ teardown() {
 }
 
 thoxd_pid() {
-	thoxctl --json status | jq .pid
+	thoxctl --json status | gojq .pid
 }
 
 # What fails works when it is tried again: one call failed, once.
@@ -49,7 +49,7 @@ another_pid() {
 exercise() {
 	local pid
 
-	pid=$(twice thoxctl --json show killed | jq '.[0].pid // 0')
+	pid=$(twice thoxctl --json show killed | gojq '.[0].pid // 0')
 	[[ $pid == 0 ]] || kill -KILL "$pid"
 	twice thoxctl restart restarted
 	twice thoxctl call greeter.greet
@@ -152,10 +152,10 @@ error_of() {
 
 	pid=$(thoxd_pid)
 	echo "$pid" >thoxd.pid
-	services=$(thoxctl --json list | jq -c '[.[] | [.name, .pid]]')
+	services=$(thoxctl --json list | gojq -c '[.[] | [.name, .pid]]')
 	under_fault epoll_wait:EBADF:2 wait_until is_gone "$pid"
 	[ "$(thoxd_pid)" -ne "$pid" ]
-	[ "$(thoxctl --json list | jq -c '[.[] | [.name, .pid]]')" = "$services" ]
+	[ "$(thoxctl --json list | gojq -c '[.[] | [.name, .pid]]')" = "$services" ]
 	run cat state/thoxd.log
 	assert_output_has "thoxd died of signal"
 }

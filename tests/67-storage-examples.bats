@@ -23,7 +23,7 @@ teardown_file() {
 teardown() {
 	local pid
 
-	for pid in $(thoxctl --json ps | jq '.[].pid'); do
+	for pid in $(thoxctl --json ps | gojq '.[].pid'); do
 		thoxctl kill "$pid" || true
 	done
 	end_clients
@@ -52,7 +52,7 @@ has_lines() {
 		case $round in
 		runner) kill -KILL "$(running_pid counter)" ;;
 		storaged) kill_storaged ;;
-		thoxd) kill -KILL "$(thoxctl --json status | jq .pid)" ;;
+		thoxd) kill -KILL "$(thoxctl --json status | gojq .pid)" ;;
 		esac
 		wait_until is_gone "$client"
 		# Each number once and in order; what was counted last may not
@@ -134,7 +134,7 @@ nobody() {
 }
 
 one_waits() {
-	[[ $(thoxctl --json locks leader | jq 'map(select(.held | not)) | length') == 1 ]]
+	[[ $(thoxctl --json locks leader | gojq 'map(select(.held | not)) | length') == 1 ]]
 }
 
 leads_again() {

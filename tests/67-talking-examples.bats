@@ -31,7 +31,7 @@ teardown() {
 		kill "$pid" 2>/dev/null || true
 		wait_until is_gone "$pid"
 	done
-	for pid in $(thoxctl --json ps | jq '.[].pid'); do
+	for pid in $(thoxctl --json ps | gojq '.[].pid'); do
 		thoxctl kill "$pid" || true
 	done
 	wait_until nothing_runs
@@ -48,7 +48,7 @@ serve() {
 }
 
 is_bound() {
-	thoxctl --json bus | jq -e --arg name "$1" 'any(.name == $name)'
+	thoxctl --json bus | gojq -e --arg name "$1" 'any(.name == $name)'
 }
 
 @test "ping and its client" {
@@ -67,8 +67,8 @@ is_bound() {
 	run -0 thoxctl call kv.set colour '{"name":"red","rgb":[255,0,0]}'
 	[ "$output" = 1 ]
 	run -0 thoxctl --json call kv.get colour
-	[ "$(jq -c . <<<"$output")" = '[{"name":"red","rgb":[255,0,0]},1]' ] ||
-		[ "$(jq -cS . <<<"$output")" = '[{"name":"red","rgb":[255,0,0]},1]' ]
+	[ "$(gojq -c . <<<"$output")" = '[{"name":"red","rgb":[255,0,0]},1]' ] ||
+		[ "$(gojq -cS . <<<"$output")" = '[{"name":"red","rgb":[255,0,0]},1]' ]
 	run -1 thoxctl call kv.set colour blue 7
 	assert_output_has "colour has version 1, not 7"
 	run -0 thoxctl call kv.set colour blue 1

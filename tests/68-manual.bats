@@ -23,7 +23,7 @@ setup() {
 teardown() {
 	local pid
 
-	for pid in $(thoxctl --json ps | jq '.[].pid'); do
+	for pid in $(thoxctl --json ps | gojq '.[].pid'); do
 		thoxctl kill "$pid" || true
 	done
 	wait_until nothing_runs
@@ -31,7 +31,7 @@ teardown() {
 
 nothing_runs() {
 	[[ $(thoxctl --json ps) == "[]" &&
-		$(thoxctl --json bus | jq 'map(select(.name != "storage"))') == "[]" ]]
+		$(thoxctl --json bus | gojq 'map(select(.name != "storage"))') == "[]" ]]
 }
 
 # matches EXPECTED PRINTED: line by line; `...` stands for anything in a line,

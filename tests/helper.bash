@@ -178,19 +178,6 @@ sweep() {
 	done
 }
 
-# jq takes 40 ms to start, which is most of what many tests did: a plain path
-# is followed without it.
-jq() {
-	local last=${*: -1}
-
-	if [[ ($# -eq 1 || $# -eq 2 && $1 == -r) &&
-		$last =~ ^(\.[a-z_0-9]+|\.?\[[0-9]+\])+( // [0-9]+)?$ ]]; then
-		lua5.4 "${THOX_SOURCE_DIR:-$BATS_TEST_DIRNAME/..}/tests/at.lua" "$@"
-	else
-		command jq "$@"
-	fi
-}
-
 # --- programs ----------------------------------------------------------------
 
 # install_program NAME [TEXT]: into the store, from stdin without TEXT. Needs
@@ -250,7 +237,7 @@ is_gone() {
 # The runners that thoxd keeps ready, with a descriptor or two each, are there
 # again after those that were taken.
 pool_is_full() {
-	[[ $(thoxctl --json status | jq -c '[.zygotes[].pool] | unique') == "[4]" ]]
+	[[ $(thoxctl --json status | gojq -c '[.zygotes[].pool] | unique') == "[4]" ]]
 }
 
 # process_state PID LETTER...: is it in one of these states (ps's letters)?

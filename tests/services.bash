@@ -11,7 +11,7 @@ define() {
 
 # field NAME KEY: of thoxctl show.
 field() {
-	thoxctl --json show "$1" | jq -r ".[0].$2"
+	thoxctl --json show "$1" | gojq -r ".[0].$2"
 }
 
 state_is() {
