@@ -87,6 +87,6 @@ fails_at() {
 	strace -o /dev/null true 2>/dev/null || skip "ptrace is not allowed here"
 	export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
 	fails_at fdatasync:error=EIO:when=8+5
-	fails_at pwrite64:error=ENOSPC:when=20+13
-	fails_at pwrite64:error=EIO:when=21+11
+	fails_at pwrite64:error=ENOSPC:when=8+20
+	fails_at pwrite64:error=EIO:when=9+20
 }
