@@ -415,8 +415,12 @@ static void test_interrupt_says_where(void)
 	finish();
 	CHECK(strncmp(result.error, "test:4: interrupted!", 20) == 0);
 	begin(&(struct play_start){
-		.text = "os.task(function() os.sleep(100) end)\n"
-			"print('go') io.stdout:flush()\nos.sleep(100)",
+		.text = "local id = os.task(function() os.sleep(100) end)\n"
+			"local function waits() for _, t in "
+			"ipairs(require('task').list()) do if t.id == id then "
+			"return t.waiting end end end\n"
+			"repeat os.sleep(0.001) until waits() print('go') "
+			"io.stdout:flush() os.sleep(100)",
 	});
 	CHECK(play_wait_output(&runner, "go", &result));
 	play_event(&runner, "interrupt", 0, 0);
