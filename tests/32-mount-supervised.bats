@@ -185,6 +185,8 @@ verifiers() {
 @test "thoxfs that cannot live: no mount, programs run, status says why" {
 	need_root
 	start_thox '[mount]' 'options = nonsense'
+	# until then there is one, again and again
+	wait_until has_line "$THOX_DIR/state/thoxd.log" "no mount until"
 	wait_until no_thox_mount
 	run -0 thox-exec -e 'print(1)'
 	run -0 thoxctl status

@@ -97,7 +97,8 @@ untraced() {
 	: "${bats_tracing:=$(trap -p DEBUG)}"
 	trap - DEBUG
 	"$@" || ended=$?
-	eval "$bats_tracing"
+	# not after a failure, when Bats does not either: its line would be lost
+	[[ ${BATS_ERROR_STATUS:-0} != 0 ]] || eval "$bats_tracing"
 	return "$ended"
 }
 
