@@ -122,8 +122,9 @@ find_thox_processes() {
 			thox_sessions+=" $session "
 		fi
 	done 2>/dev/null
-	# of all processes: the names, which stand in parentheses, left out
-	cat /proc/[0-9]*/stat 2>/dev/null | awk -v sessions="$thox_sessions" '
+	# of all processes, some of which end meanwhile: the names, which stand
+	# in parentheses, left out
+	{ cat /proc/[0-9]*/stat 2>/dev/null || true; } | awk -v sessions="$thox_sessions" '
 		{ pid = $1; sub(/.*\) /, "") }
 		index(sessions, " " $4 " ") { print pid }'
 }
