@@ -185,7 +185,7 @@ verifiers() {
 @test "thoxfs that cannot live: no mount, programs run, status says why" {
 	need_root
 	start_thox '[mount]' 'options = nonsense'
-	# until then there is one, again and again
+	# it is started several times first
 	wait_until has_line "$THOX_DIR/state/thoxd.log" "no mount until"
 	wait_until no_thox_mount
 	run -0 thox-exec -e 'print(1)'
