@@ -48,7 +48,7 @@ static bool in_callback;
  * else who said last that more is likely; how often in a row that was right. */
 static struct watch *expected, *last, *calling;
 static bool expected_first; /* and was not called since it was named */
-static bool asked;	    /* it has been asked, and will answer */
+static bool answers;	    /* it has been asked something */
 static unsigned n_right, n_needed = LIMIT_RIGHT;
 static unsigned n_worked;
 static bool may_wait;
@@ -146,10 +146,8 @@ void watch_remove(struct watch *w)
 	for (unsigned i = 0; i < n_batch; i++)
 		if (batch[i] == w)
 			batch[i] = NULL;
-	if (expected == w) {
+	if (expected == w)
 		expected = NULL;
-		asked = false;
-	}
 	if (calling == w)
 		calling = NULL;
 	if (last == w)
@@ -185,7 +183,7 @@ void watch_set(struct watch *w, bool reading, bool writing)
 void watch_expect(struct watch *w, bool answer)
 {
 	expected = w->fd >= 0 ? w : NULL;
-	asked = expected && answer;
+	answers = answer;
 	expected_first = expected;
 }
 
@@ -201,7 +199,6 @@ void watch_worked(bool likely)
 	if (likely)
 		last = calling;
 	expected = NULL;
-	asked = false;
 }
 
 void watch_doubt(void)
@@ -422,9 +419,14 @@ static void answer_took(uint64_t ns)
 	asked_ns = 0;
 }
 
+static bool answer_is_due(void)
+{
+	return expected && answers;
+}
+
 static bool takes_long(void)
 {
-	return asked && lasted_ns > LIMIT_QUICK_NS;
+	return answer_is_due() && lasted_ns > LIMIT_QUICK_NS;
 }
 
 static void ask(bool wait)
@@ -432,12 +434,13 @@ static void ask(bool wait)
 	struct timespec buf;
 	const struct timespec *t = time_left(wait, &buf);
 
-	if (wait && asked && !asked_ns)
+	if (wait && answer_is_due() && !asked_ns)
 		asked_ns = clock_ns();
 	preempt_ask_all();
 	doubtful = false;
 	if (wait) {
-		preempt_hold(asked ? lasted_ns * LIMIT_HOLD_WAITS : 0);
+		preempt_hold(answer_is_due() ? lasted_ns * LIMIT_HOLD_WAITS
+					     : 0);
 		preempt_sleep_begin(watch_are_links());
 	}
 	if (uses_epoll && list_empty(&fd_waiters) && whole.fd < 0)
@@ -497,7 +500,7 @@ static bool wait_for(struct watch *w)
 		n_right++;
 	else if (!preempt_all_due()) /* it is one that cannot wait */
 		n_right = 0;
-	else if (asked && w == expected)
+	else if (w == expected && answer_is_due())
 		answer_took(LIMIT_HOLD_NS);
 	preempt_wait_end();
 	return true;
